@@ -1,0 +1,44 @@
+/** Why an act failed. The first three may be tried again; the others will fail again. */
+export type ErrorCode =
+  /** The other side cannot be reached, or went away. */
+  | "unavailable"
+  /** The collector stops; it or another takes over. */
+  | "shutting-down"
+  /** It took longer than allowed. */
+  | "deadline"
+  /** Bytes that are no envelope. */
+  | "invalid-envelope"
+  /** An option or argument that cannot be used. */
+  | "invalid-argument"
+  /** A database that cannot be used as it is. */
+  | "database"
+  /** An address that cannot be listened on. */
+  | "listen"
+  /** The object was closed before. */
+  | "closed"
+  /** A fault of ours. */
+  | "internal";
+
+const retryableCodes: ReadonlySet<ErrorCode> = new Set(["unavailable", "shutting-down", "deadline"]);
+
+/** The one error of this package. Its message names the act, the object, the reason and, where there is
+ *  one, the cure. */
+export class CollectorError extends Error {
+  override readonly name = "CollectorError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+
+  /** Whether the same act may succeed later, unchanged. */
+  get retryable(): boolean {
+    return retryableCodes.has(this.code);
+  }
+}
+
+/** The reason in words, of whatever was thrown. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

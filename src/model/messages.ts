@@ -1,0 +1,12 @@
+export {
+  BlockInfo,
+  MonitoringMessage,
+  NodeInfo,
+  ResourceInfo,
+  TaskInfo,
+  UnreadableMessage,
+  WorkerTaskInfo,
+  WorkflowEnd,
+  WorkflowInfo,
+  WorkflowStart,
+} from "../gen/parsl_collector/v1/messages.js";

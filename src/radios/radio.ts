@@ -1,0 +1,48 @@
+import type { Acknowledgement } from "../model/envelope.js";
+
+/** What a resolved `send` promises: rows on the collector's disk, or only that the bytes left. */
+export type Delivery = "stored" | "handed-over";
+
+/** An envelope on its way: the bytes of one `Envelope`, the same on every radio, and what a radio may want
+ *  to know of them without decoding. Sequences are integers below 2^53. */
+export interface OutgoingEnvelope {
+  readonly bytes: Uint8Array;
+  readonly senderId: string;
+  /** Sequence of the first message; 0 in an envelope with none. */
+  readonly firstSequence: number;
+  /** Messages in the envelope; 0 when it carries only a closing note. */
+  readonly count: number;
+}
+
+/** What a radio knows when an envelope has been sent. */
+export type Receipt =
+  | { readonly delivery: "stored"; readonly acknowledgement: Acknowledgement }
+  | { readonly delivery: "handed-over" };
+
+/** The sending half of a radio. Envelopes travel in the order of the calls; calls may overlap. */
+export interface RadioSender extends AsyncDisposable {
+  /** Resolves when the envelope is delivered as far as this radio can tell. Rejects with a CollectorError;
+   *  its `retryable` says whether the same envelope may be sent again, by this radio or another: the
+   *  collector stores a sequence once however often it comes. After a retryable rejection the next `send`
+   *  starts a new attempt to connect; waiting between attempts is the caller's business. */
+  send(envelope: OutgoingEnvelope, signal?: AbortSignal): Promise<Receipt>;
+}
+
+/** Where a receiver puts what it hears. */
+export interface Inbox {
+  /** Takes the bytes of one `Envelope`, which must not change afterwards. Resolves once it is committed:
+   *  only then may the receiver acknowledge or delete it. Promises of one inbox resolve in the order of the
+   *  calls. Rejects with a CollectorError: `invalid-envelope` for bytes that can never be stored,
+   *  `shutting-down` (retryable) when the collector stops before the commit. */
+  accept(envelope: Uint8Array): Promise<Acknowledgement>;
+  /** Undefined while there is room. Otherwise resolves when there is room again; until then a receiver
+   *  stops reading, so that a blocked database costs the senders time and not the collector memory. */
+  readonly room: Promise<void> | undefined;
+}
+
+/** The receiving half of a radio. Disposing it stops listening; what the inbox has accepted is still
+ *  answered before the disposal resolves. */
+export interface RadioReceiver extends AsyncDisposable {
+  /** Where senders reach it, as they are told it: "127.0.0.1:41235" for gRPC. */
+  readonly address: string;
+}

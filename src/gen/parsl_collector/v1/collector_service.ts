@@ -53,9 +53,12 @@ export interface GetStatusRequest {
   runId: string;
 }
 
-/** The ledger, read after everything that was received before the call has been committed. */
+/**
+ * The ledger, read after everything that was received before the call has been committed. While the database
+ * cannot be written the answer comes at once, with `blocked_reason` and without the ledger.
+ */
 export interface GetStatusResponse {
-  /** Sums over the senders. */
+  /** Sums over the senders. Unset while the database cannot be written. */
   total:
     | MessageCounts
     | undefined;

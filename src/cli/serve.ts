@@ -1,0 +1,160 @@
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+
+import { InvalidArgumentError, Option, type Command } from "commander";
+
+import { CollectorError, reasonOf } from "../base/errors.js";
+import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
+import { tryUseTimezone } from "../model/time.js";
+import { Collector } from "../server/collector.js";
+import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
+
+interface ServeOptions {
+  readonly database: string;
+  readonly listen: string;
+  readonly durability: Durability;
+  readonly journalMode: JournalMode;
+  readonly timezone?: string;
+  readonly insecure: boolean;
+  readonly exitWithParent: boolean;
+  readonly logLevel: LogLevel;
+}
+
+/** How often --exit-with-parent looks whether the parent is there, in ms. */
+const parentCheckMs = 500;
+
+export function addServe(program: Command): void {
+  program
+    .command("serve")
+    .description("Take messages over gRPC and commit them to a SQLite file in Parsl's schema.")
+    .requiredOption("--database <file>", "SQLite file; made when it is missing, continued when Parsl made it")
+    .option(
+      "--listen <host:port>",
+      "address for gRPC; port 0 lets the system choose",
+      parseListen,
+      "127.0.0.1:0",
+    )
+    .addOption(
+      new Option(
+        "--durability <mode>",
+        "full: acknowledged survives a power cut; normal: a crash of this program only, at up to 1.2 times the rate",
+      )
+        .choices(["full", "normal"])
+        .default("full"),
+    )
+    .addOption(
+      new Option(
+        "--journal-mode <mode>",
+        "auto: WAL, or a rollback journal on a network filesystem, where WAL does not work",
+      )
+        .choices(["auto", "wal", "delete"])
+        .default("auto"),
+    )
+    .option(
+      "--timezone <name>",
+      "zone of the times in Parsl's tables, as Europe/Berlin (default: this machine's)",
+      parseTimezone,
+    )
+    .option("--insecure", "allow to listen on other addresses than loopback without TLS and token", false)
+    .option("--exit-with-parent", "drain and exit when the program that started this one is gone", false)
+    .addOption(
+      new Option("--log-level <level>", "least level that is logged, on stderr")
+        .choices(logLevels)
+        .default("info"),
+    )
+    .addHelpText(
+      "after",
+      "\nOn ready one line of JSON on stdout: address, database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
+        "committed and acknowledged. A second signal stops at once. Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
+        "\nExample:\n  parsl-collector serve --database runinfo/monitoring.db --listen 127.0.0.1:7000",
+    )
+    .action(serve);
+}
+
+async function serve(options: ServeOptions): Promise<void> {
+  const logger = openLogger(options.logLevel);
+  const database = resolve(options.database);
+  // Before anything slow: the parent may be gone before the first look.
+  const parent = process.ppid;
+  let collector: Collector;
+  try {
+    requireLoopback(options);
+    collector = await Collector.open(
+      {
+        database: { path: database, journalMode: options.journalMode, durability: options.durability },
+        listen: options.listen,
+      },
+      logger,
+    );
+  } catch (cause) {
+    process.stderr.write(`parsl-collector serve: ${reasonOf(cause)}\n`);
+    process.exitCode = 1;
+    return;
+  }
+  process.stdout.write(`${JSON.stringify({ address: collector.address, database, pid: process.pid })}\n`);
+  logger.info({ address: collector.address }, "ready");
+  await runUntilTold(collector, options.exitWithParent ? parent : undefined, logger);
+}
+
+async function runUntilTold(collector: Collector, parent: number | undefined, logger: Logger): Promise<void> {
+  const told = Promise.withResolvers<string>();
+  let times = 0;
+  const onSignal = (signal: string): void => {
+    times += 1;
+    if (times === 1) told.resolve(signal);
+    else void stopAtOnce(collector, signal, logger);
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  const parentCheck =
+    parent === undefined
+      ? undefined
+      : setInterval(() => {
+          if (process.ppid !== parent) told.resolve("parent gone");
+        }, parentCheckMs).unref();
+  void collector.failed.then((error) => {
+    logger.fatal({ reason: error.message }, "collector failed");
+    process.exit(1);
+  });
+  const reason = await told.promise;
+  clearInterval(parentCheck);
+  logger.info({ reason }, "draining");
+  await collector[Symbol.asyncDispose]();
+  logger.info("drained");
+  process.exit(0);
+}
+
+async function stopAtOnce(collector: Collector, signal: string, logger: Logger): Promise<void> {
+  const leftBytes = await collector.abort();
+  logger.error(
+    { reason: signal, leftBytes },
+    "stopped at once; what was not acknowledged is still with its senders",
+  );
+  process.exit(1);
+}
+
+function parseListen(text: string): string {
+  const match = /^(.+):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[2]) > 65_535) {
+    throw new InvalidArgumentError(
+      `expected host:port with a port from 0 to 65535, as 127.0.0.1:0, got "${text}".`,
+    );
+  }
+  return text;
+}
+
+function parseTimezone(name: string): string {
+  if (tryUseTimezone(name)) return name;
+  throw new InvalidArgumentError(`expected a zone of the tz database, as Europe/Berlin, got "${name}".`);
+}
+
+function requireLoopback({ listen, insecure }: ServeOptions): void {
+  const host = listen.slice(0, listen.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  const isLoopback = host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+  if (isLoopback || insecure) return;
+  throw new CollectorError(
+    "listen",
+    `listen on ${listen}: anyone who reaches this address could write to the database; ` +
+      "listen on 127.0.0.1, or say --insecure on a network that you trust",
+  );
+}

@@ -1,0 +1,6 @@
+export type {
+  GetStatusRequest,
+  GetStatusResponse,
+  MessageCounts,
+  SenderStatus,
+} from "../gen/parsl_collector/v1/collector_service.js";

@@ -1,0 +1,328 @@
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import {
+  Server,
+  ServerCredentials,
+  status,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
+import { ReflectionService } from "@grpc/reflection";
+import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
+
+import { CollectorError, reasonOf } from "../../base/errors.js";
+import type { Logger } from "../../base/logger.js";
+import { descriptorSet } from "../../gen/descriptors.js";
+import {
+  CollectorServiceService,
+  type GetStatusRequest,
+  type GetStatusResponse,
+  type SendMessagesResponse,
+  type StreamMessagesResponse,
+} from "../../gen/parsl_collector/v1/collector_service.js";
+import type { Acknowledgement } from "../../model/envelope.js";
+import type { Inbox, RadioReceiver } from "../radio.js";
+
+/** Largest request, in bytes. A sender splits its envelopes at 256 KiB; this is for one large message
+ *  alone (a task with megabytes of inputs), which a sender cuts at 32 MiB. */
+const largestRequestBytes = 64 * 1024 * 1024;
+
+/** How often the server asks a silent client whether it is there, in ms. A node that died leaves a stream
+ *  that nobody would end otherwise. */
+const keepaliveMs = 60_000;
+const keepaliveTimeoutMs = 20_000;
+
+/** How long clients may take to end their connections after their streams have been ended, in ms. */
+const closePatienceMs = 1_000;
+
+const serviceName = "parsl_collector.v1.CollectorService";
+
+export interface GrpcReceiverOptions {
+  /** "host:port"; port 0 lets the system choose. */
+  readonly listen: string;
+}
+
+/** What GetStatus tells, but for what only the receiver knows. */
+export type StatusSource = (runId: string) => Promise<Omit<GetStatusResponse, "openStreams">>;
+
+type Stream = ServerDuplexStream<Buffer, StreamMessagesResponse>;
+
+/** Listens for gRPC. Requests stay bytes on this thread: whoever stores them decodes them. */
+export async function openGrpcReceiver(
+  options: GrpcReceiverOptions,
+  inbox: Inbox,
+  statusSource: StatusSource,
+  logger: Logger,
+): Promise<GrpcReceiver> {
+  const receiver = new GrpcReceiver(inbox, statusSource, logger);
+  await receiver.listen(options.listen);
+  return receiver;
+}
+
+export class GrpcReceiver implements RadioReceiver {
+  readonly #inbox: Inbox;
+  readonly #statusSource: StatusSource;
+  readonly #logger: Logger;
+  readonly #server: Server;
+  readonly #health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
+  readonly #streams = new Set<StreamAnswers>();
+  #address = "";
+  #paused = false;
+  #disposal: Promise<void> | undefined;
+
+  constructor(inbox: Inbox, statusSource: StatusSource, logger: Logger) {
+    this.#inbox = inbox;
+    this.#statusSource = statusSource;
+    this.#logger = logger;
+    this.#server = new Server({
+      "grpc.max_receive_message_length": largestRequestBytes,
+      "grpc.max_send_message_length": -1,
+      "grpc.keepalive_time_ms": keepaliveMs,
+      "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
+    });
+    const implementation: UntypedServiceImplementation = {
+      streamMessages: (call: Stream) => this.#stream(call),
+      sendMessages: (
+        call: ServerUnaryCall<Buffer, SendMessagesResponse>,
+        answer: sendUnaryData<SendMessagesResponse>,
+      ) => void this.#send(call.request, answer),
+      getStatus: (
+        call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>,
+        answer: sendUnaryData<GetStatusResponse>,
+      ) => void this.#status(call.request, answer),
+    };
+    this.#server.addService(passingBytes, implementation);
+    this.#health.addToServer(this.#server);
+    new ReflectionService({
+      ...loadFileDescriptorSetFromBuffer(Buffer.from(descriptorSet, "base64")),
+      ...loadSync(healthProtoPath),
+    }).addToServer(this.#server);
+  }
+
+  get address(): string {
+    return this.#address;
+  }
+
+  async listen(address: string): Promise<void> {
+    const host = address.slice(0, address.lastIndexOf(":"));
+    const port = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (cause, bound) => {
+        if (cause === null) resolve(bound);
+        else reject(listenError(address, cause));
+      });
+    });
+    this.#address = `${host}:${String(port)}`;
+  }
+
+  /** Stops reading, answers what was accepted, and ends the streams with UNAVAILABLE, so that clients
+   *  connect again elsewhere or later. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    await this.#disposal;
+  }
+
+  /** Ends everything now; what was accepted is not answered. */
+  abort(): void {
+    this.#server.forceShutdown();
+  }
+
+  async #dispose(): Promise<void> {
+    this.#health.setStatus("", "NOT_SERVING");
+    this.#health.setStatus(serviceName, "NOT_SERVING");
+    const reason = new CollectorError("shutting-down", "the collector is shutting down");
+    await Promise.all([...this.#streams].map((stream) => stream.drain(reason)));
+    await new Promise<void>((resolve) => {
+      const patience = setTimeout(() => this.#server.forceShutdown(), closePatienceMs);
+      this.#server.tryShutdown(() => {
+        clearTimeout(patience);
+        resolve();
+      });
+    });
+  }
+
+  #stream(call: Stream): void {
+    const answers = new StreamAnswers(call);
+    this.#streams.add(answers);
+    call.on("data", (request: Buffer) => {
+      answers.await(this.#accept(request));
+      this.#heedRoom();
+    });
+    call.on("end", () => answers.endWhenAnswered());
+    call.on("error", (cause) =>
+      this.#logger.debug({ peer: call.getPeer(), reason: cause.message }, "stream broke"),
+    );
+    call.on("close", () => this.#streams.delete(answers));
+    call.on("cancelled", () => this.#streams.delete(answers));
+    if (this.#paused) call.pause();
+  }
+
+  async #send(request: Buffer, answer: sendUnaryData<SendMessagesResponse>): Promise<void> {
+    try {
+      answer(null, { acknowledgement: await this.#accept(request) });
+    } catch (cause) {
+      answer(statusOf(cause));
+    }
+  }
+
+  async #status({ runId }: GetStatusRequest, answer: sendUnaryData<GetStatusResponse>): Promise<void> {
+    try {
+      answer(null, { ...(await this.#statusSource(runId)), openStreams: this.#streams.size });
+    } catch (cause) {
+      answer(statusOf(cause));
+    }
+  }
+
+  #accept(request: Buffer): Promise<Acknowledgement> {
+    try {
+      return this.#inbox.accept(envelopeIn(request));
+    } catch (cause) {
+      return Promise.reject(
+        new CollectorError("invalid-envelope", `read a request: ${reasonOf(cause)}`, { cause }),
+      );
+    }
+  }
+
+  /** Pauses all streams, those that will open included, until the inbox has room again. */
+  #heedRoom(): void {
+    const { room } = this.#inbox;
+    if (room === undefined || this.#paused) return;
+    this.#paused = true;
+    for (const stream of this.#streams) stream.pause();
+    this.#logger.debug({ streams: this.#streams.size }, "streams paused until the writer catches up");
+    void room.then(() => {
+      this.#paused = false;
+      for (const stream of this.#streams) stream.resume();
+    });
+  }
+}
+
+/** The answers of one stream: all acknowledgements of one commit go down in one response. */
+class StreamAnswers {
+  readonly #call: Stream;
+  #ready: Acknowledgement[] = [];
+  #awaited = 0;
+  #draining = false;
+  #idle: PromiseWithResolvers<void> | undefined;
+
+  constructor(call: Stream) {
+    this.#call = call;
+  }
+
+  await(acknowledgement: Promise<Acknowledgement>): void {
+    this.#awaited += 1;
+    acknowledgement.then(
+      (one) => {
+        // The promises of one commit resolve one right after the other; a microtask comes after them all.
+        if (this.#ready.push(one) === 1) queueMicrotask(() => this.#flush());
+        this.#settled(1);
+      },
+      (cause: unknown) => {
+        this.#flush();
+        this.#fail(cause);
+        this.#settled(1);
+      },
+    );
+  }
+
+  pause(): void {
+    this.#call.pause();
+  }
+
+  resume(): void {
+    if (!this.#draining) this.#call.resume();
+  }
+
+  endWhenAnswered(): void {
+    void this.#answered().then(() => {
+      if (!this.#draining) this.#call.end();
+    });
+  }
+
+  /** Reads no more, answers what was read, and ends the stream with `reason`. */
+  async drain(reason: CollectorError): Promise<void> {
+    this.#draining = true;
+    this.#call.pause();
+    await this.#answered();
+    this.#flush();
+    this.#fail(reason);
+  }
+
+  #answered(): Promise<void> {
+    if (this.#awaited === 0) return Promise.resolve();
+    this.#idle ??= Promise.withResolvers<void>();
+    return this.#idle.promise;
+  }
+
+  #settled(count: number): void {
+    this.#awaited -= count;
+    if (this.#awaited > 0) return;
+    // After the microtask that writes the last acknowledgements.
+    queueMicrotask(() => {
+      this.#idle?.resolve();
+      this.#idle = undefined;
+    });
+  }
+
+  #flush(): void {
+    if (this.#ready.length === 0 || this.#call.cancelled) return;
+    const acknowledgements = this.#ready;
+    this.#ready = [];
+    this.#call.write({ acknowledgements });
+  }
+
+  #fail(cause: unknown): void {
+    if (!this.#call.cancelled) this.#call.emit("error", statusOf(cause));
+  }
+}
+
+/** The service, with requests that carry an envelope left as bytes. */
+const passingBytes: ServiceDefinition = {
+  ...CollectorServiceService,
+  streamMessages: { ...CollectorServiceService.streamMessages, requestDeserialize: (bytes: Buffer) => bytes },
+  sendMessages: { ...CollectorServiceService.sendMessages, requestDeserialize: (bytes: Buffer) => bytes },
+};
+
+/** The envelope's bytes in a request: its field 1. Throws for bytes that are no request. */
+function envelopeIn(request: Uint8Array): Uint8Array {
+  const reader = new BinaryReader(request);
+  let envelope: Uint8Array | undefined;
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 1 && wireType === WireType.LengthDelimited) envelope = reader.bytes();
+    else reader.skip(wireType, field);
+  }
+  if (envelope === undefined) throw new Error("it has no envelope");
+  return envelope;
+}
+
+function statusOf(cause: unknown): { code: status; details: string } {
+  const code = cause instanceof CollectorError ? cause.code : "internal";
+  const details = reasonOf(cause);
+  switch (code) {
+    case "invalid-envelope":
+    case "invalid-argument":
+      return { code: status.INVALID_ARGUMENT, details };
+    case "unavailable":
+    case "shutting-down":
+      return { code: status.UNAVAILABLE, details };
+    case "deadline":
+      return { code: status.DEADLINE_EXCEEDED, details };
+    default:
+      return { code: status.INTERNAL, details };
+  }
+}
+
+function listenError(address: string, cause: Error): CollectorError {
+  const inUse = cause.message.includes("EADDRINUSE");
+  return new CollectorError(
+    "listen",
+    `listen on ${address}: ` +
+      (inUse
+        ? "the port is in use by another program; name another port, or port 0 to let the system choose"
+        : `${cause.message}; name an address of this machine`),
+    { cause },
+  );
+}

@@ -1,0 +1,21 @@
+import type { Acknowledgement } from "../../model/envelope.js";
+import type { GetStatusResponse } from "../../model/status.js";
+
+/** What became of one envelope: it is on the disk, or its bytes are no envelope and never will be. */
+export type Outcome = { readonly acknowledgement: Acknowledgement } | { readonly invalid: string };
+
+/** What a sink knows for a status request. */
+export type SinkStatus = Pick<GetStatusResponse, "total" | "senders">;
+
+/** Where batches end. One call at a time: the next `store` comes after the last has settled. */
+export interface Sink extends AsyncDisposable {
+  /** Stores a group of encoded envelopes atomically with the ledger, and says what became of each, in
+   *  their order. A sequence that the ledger has already changes nothing. A message that cannot be stored
+   *  is kept as rejected and takes no other with it. Waits as long as the store cannot be written for now
+   *  (a lock, a full disk); rejects only when it never will be. */
+  store(group: readonly Uint8Array[]): Promise<readonly Outcome[]>;
+  /** The ledger, for one run or all. */
+  status(runId: string): Promise<SinkStatus>;
+  /** Why the store cannot be written now; undefined while it can. */
+  readonly blockedReason: string | undefined;
+}

@@ -1,0 +1,141 @@
+import { resolve } from "node:path";
+import { Worker } from "node:worker_threads";
+
+import { CollectorError, reasonOf } from "../../../base/errors.js";
+import type { Logger } from "../../../base/logger.js";
+import type { Outcome, Sink, SinkStatus } from "../sink.js";
+import type { FileOptions } from "./file.js";
+import type { Call, Report, WriterData } from "./messages.js";
+
+/** How long opening waits for a lock of another process, in ms, before the collector takes messages all
+ *  the same: they wait in memory, and receivers push back. */
+const openPatienceMs = 2_000;
+
+/** Opens a SQLite file as a sink. Rejects with a CollectorError for a file that can never be used; a file
+ *  that another process has locked is waited for, and the sink is usable meanwhile. */
+export async function openSqliteSink(options: FileOptions, logger: Logger): Promise<SqliteSink> {
+  const sink = new SqliteSink({ ...options, path: resolve(options.path) }, logger);
+  await sink.opened;
+  return sink;
+}
+
+/** A sink whose writer runs in a thread of its own. */
+export class SqliteSink implements Sink {
+  /** Resolves when the file is open, or is locked by another for now. */
+  readonly opened: Promise<void>;
+  readonly #worker: Worker;
+  readonly #logger: Logger;
+  readonly #path: string;
+  readonly #ended: Promise<void>;
+  /** Calls that the thread has not yet answered, in order. */
+  readonly #calls: { resolve(answer: Report): void; reject(error: CollectorError): void }[] = [];
+  #blockedReason: string | undefined;
+  #failure: CollectorError | undefined;
+  #closing = false;
+
+  constructor(options: WriterData, logger: Logger) {
+    this.#logger = logger;
+    this.#path = options.path;
+    this.#worker = new Worker(new URL("./writer-thread.js", import.meta.url), { workerData: options });
+    const opened = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    this.opened = opened.promise;
+    this.#ended = ended.promise;
+    const patience = setTimeout(opened.resolve, openPatienceMs);
+    this.#worker.on("message", (report: Report) => {
+      if ("opened" in report) {
+        logger.info(
+          { database: options.path, journal: report.opened, durability: options.durability },
+          "database open",
+        );
+        opened.resolve();
+      } else if ("failed" in report) {
+        this.#fail(new CollectorError("database", report.failed.message));
+        opened.reject(this.#failure);
+      } else if ("blocked" in report) this.#block(report.blocked);
+      else this.#calls.shift()?.resolve(report);
+    });
+    this.#worker.on("error", (cause) => {
+      this.#fail(
+        new CollectorError("internal", `write database ${options.path}: ${reasonOf(cause)}`, { cause }),
+      );
+      opened.reject(this.#failure);
+    });
+    this.#worker.on("exit", () => {
+      clearTimeout(patience);
+      if (!this.#closing)
+        this.#fail(new CollectorError("internal", `write database ${options.path}: the writer ended`));
+      ended.resolve();
+    });
+    // Someone who does not wait for it learns of the failure from the next call.
+    this.opened.catch(() => undefined);
+  }
+
+  get blockedReason(): string | undefined {
+    return this.#blockedReason;
+  }
+
+  async store(group: readonly Uint8Array[]): Promise<readonly Outcome[]> {
+    const packed = new Uint8Array(group.reduce((sum, envelope) => sum + envelope.byteLength, 0));
+    let at = 0;
+    for (const envelope of group) {
+      packed.set(envelope, at);
+      at += envelope.byteLength;
+    }
+    const lengths = group.map((envelope) => envelope.byteLength);
+    const answer = await this.#call({ store: { packed, lengths } }, [packed.buffer]);
+    if ("stored" in answer) return answer.stored;
+    throw new CollectorError("internal", "store a group: the writer answered something else");
+  }
+
+  async status(runId: string): Promise<SinkStatus> {
+    const answer = await this.#call({ status: runId });
+    if ("status" in answer) return answer.status;
+    throw new CollectorError("internal", "read the ledger: the writer answered something else");
+  }
+
+  /** Closes the file after the calls so far. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#closing) {
+      this.#closing = true;
+      this.#worker.postMessage({ close: true } satisfies Call);
+    }
+    await this.#ended;
+  }
+
+  /** Ends the writer at once, in the middle of whatever it does. SQLite rolls back what was not
+   *  committed. */
+  async abort(): Promise<void> {
+    this.#closing = true;
+    this.#fail(
+      new CollectorError(
+        "shutting-down",
+        `write database ${this.#path}: the collector was told to stop at once`,
+      ),
+    );
+    await this.#worker.terminate();
+  }
+
+  #call(call: Call, transfer: ArrayBuffer[] = []): Promise<Report> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const { promise, resolve: answer, reject } = Promise.withResolvers<Report>();
+    this.#calls.push({ resolve: answer, reject });
+    this.#worker.postMessage(call, transfer);
+    return promise;
+  }
+
+  #block(reason: string | undefined): void {
+    this.#blockedReason = reason;
+    if (reason === undefined) this.#logger.info({ database: this.#path }, "database can be written again");
+    else
+      this.#logger.warn(
+        { database: this.#path, reason },
+        "database cannot be written for now: waiting, nothing is lost",
+      );
+  }
+
+  #fail(error: CollectorError): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#calls.splice(0)) reject(error);
+  }
+}

@@ -1,0 +1,433 @@
+import type Database from "better-sqlite3";
+
+import { firstWorkerColumn, startColumns, taskColumns, tryColumns, type Facts } from "../../rows/facts.js";
+import { MergedValues, type Rule } from "../../rows/merged-values.js";
+import { uniqueTimes, type TimedRow } from "../../rows/unique-time.js";
+import type { SqlValue } from "../../rows/value.js";
+import { localText, type Micros } from "../../../model/time.js";
+import { columnsOf } from "./schema.js";
+
+/** What became of the facts of one message. */
+export type Applied = "stored" | "duplicate" | { readonly refused: string };
+
+/** A run, whose workflow row is a placeholder until its start is heard. */
+interface Run {
+  readonly row: number;
+  readonly runId: string;
+  heardFrom: Micros;
+  /** Values of startColumns. */
+  readonly merged: MergedValues;
+  failed: number;
+  completed: number;
+}
+
+interface Task {
+  readonly run: Run;
+  readonly taskId: number;
+  readonly merged: MergedValues;
+}
+
+interface Try extends Task {
+  readonly tryId: number;
+}
+
+/** Merged rows that are kept in memory from one group to the next, so that the next message of a task
+ *  costs no read. */
+const keptRows = 20_000;
+
+/** Characters of text that the kept rows may hold: inputs of megabytes must not stay. */
+const keptCharacters = 16 * 1024 * 1024;
+
+const startRules: readonly Rule[] = Object.values(startColumns);
+const taskRules: readonly Rule[] = Object.values(taskColumns);
+const tryRules: readonly Rule[] = Object.values(tryColumns);
+const timeBeganColumn = Object.keys(startColumns).indexOf("time_began");
+
+/** Parsl's tables. Rows that several messages make (workflow, task, try) are merged in memory and written
+ *  once a group; the others are written as they come. Used inside the writer's transaction. */
+export class Tables {
+  readonly #statements: ReturnType<typeof prepare>;
+  readonly #status: UniqueRows;
+  readonly #block: UniqueRows;
+  readonly #runs = new Map<string, Run>();
+  readonly #tasks = new Map<string, Task>();
+  readonly #tries = new Map<string, Try>();
+  readonly #dirtyRuns = new Set<Run>();
+  readonly #dirtyTasks = new Set<Task>();
+  readonly #dirtyTries = new Set<Try>();
+  #characters = 0;
+
+  constructor(db: Database.Database) {
+    this.#statements = prepare(db);
+    this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"]);
+    this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"]);
+  }
+
+  apply(facts: Facts): Applied {
+    // What a table may refuse comes first: a message is stored whole or not at all.
+    if (facts.resource !== undefined) {
+      const applied = this.#addResource(facts.resource);
+      if (applied !== "stored") return applied;
+    }
+    const run = this.#run(facts);
+    if (facts.counts !== undefined) this.#count(run, facts.counts);
+    if (facts.workflow !== undefined && say(run.merged, 0, facts.workflow, facts.at))
+      this.#dirtyRuns.add(run);
+    if (facts.task !== undefined) {
+      const task = this.#task(run, facts.task.taskId);
+      if (this.#say(task.merged, 0, facts.task.values, facts.at)) this.#dirtyTasks.add(task);
+    }
+    if (facts.try !== undefined) {
+      const { taskId, tryId, from, values } = facts.try;
+      const row = this.#try(run, taskId, tryId);
+      if (this.#say(row.merged, from, values, facts.at)) this.#dirtyTries.add(row);
+    }
+    let isNew = true;
+    if (facts.status !== undefined) isNew = this.#status.add(facts.status);
+    if (facts.block !== undefined) isNew = this.#block.add(facts.block);
+    if (facts.node !== undefined) this.#statements.addNode.run(facts.node);
+    return isNew ? "stored" : "duplicate";
+  }
+
+  /** Writes the merged rows. */
+  flush(): void {
+    for (const run of this.#dirtyRuns) this.#writeRun(run);
+    for (const task of this.#dirtyTasks) this.#writeTask(task);
+    for (const row of this.#dirtyTries) this.#writeTry(row);
+    this.#clearDirty();
+  }
+
+  /** Forgets what is kept in memory, after a rollback or a write by another process. */
+  forget(): void {
+    this.#runs.clear();
+    this.#tasks.clear();
+    this.#tries.clear();
+    this.#clearDirty();
+    this.#characters = 0;
+  }
+
+  #clearDirty(): void {
+    this.#dirtyRuns.clear();
+    this.#dirtyTasks.clear();
+    this.#dirtyTries.clear();
+  }
+
+  /** Keeps memory flat on long runs. Call after a commit only: what is kept must be written. */
+  trim(): void {
+    const rows = this.#runs.size + this.#tasks.size + this.#tries.size;
+    if (rows > keptRows || this.#characters > keptCharacters) this.forget();
+  }
+
+  #addResource(row: readonly SqlValue[]): Applied {
+    if (this.#statements.addResource.run(row).changes === 1) return "stored";
+    const stored = this.#statements.resource.get(...row.slice(0, 4));
+    if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
+    return {
+      refused:
+        `table resource has another sample of task ${String(row[1])} try ${String(row[0])} of run ${String(row[2])} ` +
+        `at ${String(row[3])}`,
+    };
+  }
+
+  #say(merged: MergedValues, from: number, values: readonly SqlValue[], at: Micros): boolean {
+    for (const value of values) if (typeof value === "string") this.#characters += value.length;
+    return say(merged, from, values, at);
+  }
+
+  #count(run: Run, [failed, completed]: readonly [number, number]): void {
+    if (failed > run.failed || completed > run.completed) {
+      run.failed = Math.max(run.failed, failed);
+      run.completed = Math.max(run.completed, completed);
+      this.#dirtyRuns.add(run);
+    }
+  }
+
+  #run(facts: Facts): Run {
+    const { runId, at } = facts;
+    let run = this.#runs.get(runId);
+    if (run === undefined) {
+      run = this.#readRun(runId, at);
+      this.#runs.set(runId, run);
+    }
+    // Of use only until the start is heard, so it makes no write of its own after that.
+    if (at < run.heardFrom) {
+      run.heardFrom = at;
+      if (run.merged.values[timeBeganColumn] === null) this.#dirtyRuns.add(run);
+    }
+    return run;
+  }
+
+  #readRun(runId: string, at: Micros): Run {
+    const workflow = this.#statements.workflow.get(runId);
+    const kept = this.#statements.run.get(runId);
+    const none = MergedValues.empty(startRules);
+    const row = kept?.id ?? Number(this.#statements.addRun.run(runId, at, none.versions).lastInsertRowid);
+    if (workflow === undefined) {
+      const run = { row, runId, heardFrom: at, merged: none, failed: 0, completed: 0 };
+      this.#dirtyRuns.add(run);
+      return run;
+    }
+    const [failed, completed, ...values] = workflow;
+    return {
+      row,
+      runId,
+      heardFrom: kept?.heard_from_us ?? at,
+      merged: MergedValues.stored(startRules, values, kept?.versions ?? null),
+      failed: Number(failed),
+      completed: Number(completed),
+    };
+  }
+
+  /** The row must be there before any row that refers to it, and its columns may not be NULL: until the
+   *  start is heard it says "unknown", and the earliest time that was heard. */
+  #writeRun(run: Run): void {
+    const [name, version, timeBegan, host, user, rundir, timeCompleted] = run.merged.values;
+    this.#statements.putWorkflow.run(
+      run.runId,
+      name ?? null,
+      version ?? null,
+      timeBegan ?? localText(run.heardFrom),
+      timeCompleted ?? null,
+      host ?? "unknown",
+      user ?? "unknown",
+      rundir ?? "unknown",
+      run.failed,
+      run.completed,
+    );
+    this.#statements.putRun.run(run.heardFrom, run.merged.versions, run.row);
+  }
+
+  #task(run: Run, taskId: number): Task {
+    const key = `${String(run.row)}/${String(taskId)}`;
+    let task = this.#tasks.get(key);
+    if (task === undefined) {
+      const values = this.#statements.task.get(taskId, run.runId);
+      const kept = values === undefined ? undefined : this.#statements.taskVersions.get(run.row, taskId);
+      const merged =
+        values === undefined
+          ? MergedValues.empty(taskRules)
+          : MergedValues.stored(taskRules, values, kept?.versions ?? null);
+      task = { run, taskId, merged };
+      this.#tasks.set(key, task);
+    }
+    return task;
+  }
+
+  #writeTask({ run, taskId, merged }: Task): void {
+    this.#statements.putTask.run(taskId, run.runId, ...merged.values);
+    this.#statements.putTaskVersions.run(run.row, taskId, merged.versions);
+  }
+
+  #try(run: Run, taskId: number, tryId: number): Try {
+    const key = `${String(run.row)}/${String(taskId)}/${String(tryId)}`;
+    let row = this.#tries.get(key);
+    if (row === undefined) {
+      row = { run, taskId, tryId, merged: this.#readTry(run, taskId, tryId) };
+      this.#tries.set(key, row);
+    }
+    return row;
+  }
+
+  #readTry(run: Run, taskId: number, tryId: number): MergedValues {
+    const kept = this.#statements.tryVersions.get(run.row, taskId, tryId);
+    const values = this.#statements.try.get(tryId, taskId, run.runId);
+    if (values !== undefined) return MergedValues.stored(tryRules, values, kept?.versions ?? null);
+    if (kept === undefined) return MergedValues.empty(tryRules);
+    const said: SqlValue[] = Array<null>(firstWorkerColumn).fill(null);
+    return MergedValues.stored(
+      tryRules,
+      [...said, kept.held_time_running, kept.held_block_id, kept.held_hostname],
+      kept.versions,
+    );
+  }
+
+  /** The worker may be heard before the submitting process: until that has named the executor, what the
+   *  worker said is held in our own table, across restarts. */
+  #writeTry({ run, taskId, tryId, merged }: Try): void {
+    const { values, versions } = merged;
+    if (values[0] === null) {
+      this.#statements.putTryVersions.run(
+        run.row,
+        taskId,
+        tryId,
+        versions,
+        ...values.slice(firstWorkerColumn),
+      );
+    } else {
+      this.#statements.putTry.run(tryId, taskId, run.runId, ...values);
+      this.#statements.putTryVersions.run(run.row, taskId, tryId, versions, null, null, null);
+    }
+  }
+}
+
+function say(merged: MergedValues, from: number, values: readonly SqlValue[], at: Micros): boolean {
+  let changed = false;
+  values.forEach((value, index) => {
+    if (merged.say(from + index, value, at)) changed = true;
+  });
+  return changed;
+}
+
+function upsert(table: string, key: readonly string[], others: readonly string[]): string {
+  const columns = [...key, ...others];
+  return (
+    `INSERT INTO "${table}" (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")}) ` +
+    `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${others.map((name) => `${name} = excluded.${name}`).join(", ")}`
+  );
+}
+
+/** ON CONFLICT with the key, never OR IGNORE, which would also swallow a NULL where none may be. */
+function insertUnlessKnown(table: string, key: readonly string[]): string {
+  const columns = columnsOf(table);
+  return (
+    `INSERT INTO "${table}" (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")}) ` +
+    `ON CONFLICT (${key.join(", ")}) DO NOTHING`
+  );
+}
+
+/** Single-row statements with positional binds: named ones are 1.4 times slower, json_each twice, and rows
+ *  by the dozen gain 10 % at most. */
+function prepare(db: Database.Database) {
+  const task = Object.keys(taskColumns);
+  const tries = Object.keys(tryColumns);
+  const resourceKey = ["try_id", "task_id", "run_id", "timestamp"];
+  const node = columnsOf("node").slice(1);
+  return {
+    run: db.prepare<[string], { id: number; heard_from_us: number; versions: Uint8Array }>(
+      "SELECT id, heard_from_us, versions FROM collector_run WHERE run_id = ?",
+    ),
+    addRun: db.prepare("INSERT INTO collector_run (run_id, heard_from_us, versions) VALUES (?, ?, ?)"),
+    putRun: db.prepare("UPDATE collector_run SET heard_from_us = ?, versions = ? WHERE id = ?"),
+    workflow: db
+      .prepare<[string], SqlValue[]>(
+        `SELECT tasks_failed_count, tasks_completed_count, ${Object.keys(startColumns).join(", ")} ` +
+          "FROM workflow WHERE run_id = ?",
+      )
+      .raw(),
+    putWorkflow: db.prepare(
+      upsert(
+        "workflow",
+        ["run_id"],
+        columnsOf("workflow").filter((name) => name !== "run_id"),
+      ),
+    ),
+    task: db
+      .prepare<[number, string], SqlValue[]>(
+        `SELECT ${task.join(", ")} FROM task WHERE task_id = ? AND run_id = ?`,
+      )
+      .raw(),
+    taskVersions: db.prepare<[number, number], { versions: Uint8Array }>(
+      "SELECT versions FROM collector_task WHERE run = ? AND task_id = ?",
+    ),
+    putTask: db.prepare(upsert("task", ["task_id", "run_id"], task)),
+    putTaskVersions: db.prepare(upsert("collector_task", ["run", "task_id"], ["versions"])),
+    try: db
+      .prepare<[number, number, string], SqlValue[]>(
+        `SELECT ${tries.join(", ")} FROM try WHERE try_id = ? AND task_id = ? AND run_id = ?`,
+      )
+      .raw(),
+    tryVersions: db.prepare<[number, number, number], HeldTry>(
+      "SELECT versions, held_time_running, held_block_id, held_hostname FROM collector_try " +
+        "WHERE run = ? AND task_id = ? AND try_id = ?",
+    ),
+    putTry: db.prepare(upsert("try", ["try_id", "task_id", "run_id"], tries)),
+    putTryVersions: db.prepare(
+      upsert(
+        "collector_try",
+        ["run", "task_id", "try_id"],
+        ["versions", "held_time_running", "held_block_id", "held_hostname"],
+      ),
+    ),
+    addResource: db.prepare(insertUnlessKnown("resource", resourceKey)),
+    resource: db
+      .prepare<SqlValue[], SqlValue[]>(
+        `SELECT ${columnsOf("resource").join(", ")} FROM resource WHERE ${resourceKey.map((name) => `${name} = ?`).join(" AND ")}`,
+      )
+      .raw(),
+    addNode: db.prepare(`INSERT INTO node (${node.join(", ")}) VALUES (${node.map(() => "?").join(", ")})`),
+  };
+}
+
+interface HeldTry {
+  readonly versions: Uint8Array;
+  readonly held_time_running: string | null;
+  readonly held_block_id: string | null;
+  readonly held_hostname: string | null;
+}
+
+/** A row of a table of UniqueRows, as its columns are. */
+interface GroupRow extends TimedRow {
+  readonly values: readonly SqlValue[];
+}
+
+/** A table whose key ends with a time that need not be unique: `status` (two tries in one microsecond) and
+ *  `block` (two states in one poll). */
+class UniqueRows {
+  readonly #table: string;
+  readonly #timeColumn: number;
+  readonly #runColumn: number;
+  readonly #groupColumns: readonly number[];
+  readonly #insert;
+  readonly #selectGroup;
+  readonly #delete;
+  readonly #moved;
+  readonly #addMoved;
+  readonly #deleteMoved;
+
+  /** `group`: the columns that make up the key together with run_id and timestamp. */
+  constructor(db: Database.Database, table: string, group: readonly string[]) {
+    const columns = columnsOf(table);
+    this.#table = table;
+    this.#timeColumn = columns.indexOf("timestamp");
+    this.#runColumn = columns.indexOf("run_id");
+    this.#groupColumns = group.map((name) => columns.indexOf(name));
+    const key = ["run_id", ...group];
+    const where = key.map((name) => `${name} = ?`).join(" AND ");
+    this.#insert = db.prepare(insertUnlessKnown(table, [...key, "timestamp"]));
+    this.#selectGroup = db
+      .prepare<SqlValue[], SqlValue[]>(`SELECT ${columns.join(", ")} FROM "${table}" WHERE ${where}`)
+      .raw();
+    this.#delete = db.prepare(`DELETE FROM "${table}" WHERE ${where} AND timestamp = ?`);
+    this.#moved = db.prepare<SqlValue[], { timestamp: string; said_timestamp: string }>(
+      "SELECT timestamp, said_timestamp FROM collector_moved WHERE table_name = ? AND run_id = ? AND row_group = ?",
+    );
+    this.#addMoved = db.prepare("INSERT INTO collector_moved VALUES (?, ?, ?, ?, ?)");
+    this.#deleteMoved = db.prepare(
+      "DELETE FROM collector_moved WHERE table_name = ? AND run_id = ? AND row_group = ?",
+    );
+  }
+
+  /** Returns false when the row is there already. */
+  add(row: readonly SqlValue[]): boolean {
+    return this.#insert.run(row).changes === 1 || this.#arrange(row);
+  }
+
+  /** Gives each row of the group that `row` joins its own time. */
+  #arrange(row: readonly SqlValue[]): boolean {
+    const runId = row[this.#runColumn] ?? null;
+    const key = [runId, ...this.#groupColumns.map((column) => row[column] ?? null)];
+    const groupKey = [this.#table, runId, JSON.stringify(key.slice(1))];
+    const said = new Map(
+      this.#moved.all(...groupKey).map((moved) => [moved.timestamp, moved.said_timestamp]),
+    );
+    const stored = this.#selectGroup.all(...key).map((values) => this.#groupRow(values, said));
+    const added = this.#groupRow(row, new Map());
+    if (stored.some((other) => other.said === added.said && other.content === added.content)) return false;
+    for (const { values } of stored) this.#delete.run(...key, values[this.#timeColumn] ?? null);
+    this.#deleteMoved.run(...groupKey);
+    for (const { row: each, timestamp } of uniqueTimes([...stored, added])) {
+      this.#insert.run(each.values.with(this.#timeColumn, timestamp));
+      if (timestamp !== each.said) this.#addMoved.run(...groupKey, timestamp, each.said);
+    }
+    return true;
+  }
+
+  #groupRow(values: readonly SqlValue[], said: ReadonlyMap<string, string>): GroupRow {
+    const timestamp = String(values[this.#timeColumn]);
+    return {
+      values,
+      said: said.get(timestamp) ?? timestamp,
+      content: JSON.stringify(values.with(this.#timeColumn, null)),
+    };
+  }
+}

@@ -1,0 +1,50 @@
+import { parentPort, workerData } from "node:worker_threads";
+
+import { CollectorError, reasonOf } from "../../../base/errors.js";
+import type { Call, Report, WriterData } from "./messages.js";
+import { SqliteWriter } from "./writer.js";
+
+/** The thread that writes. It blocks for as long as the file cannot be written; meanwhile the main thread
+ *  goes on with gRPC, and no stream starves behind a commit. */
+
+if (parentPort === null)
+  throw new CollectorError("internal", "start the writer: this file runs in a thread only");
+const port = parentPort;
+
+function report(what: Report): void {
+  port.postMessage(what);
+}
+
+/** Blocks this thread between two attempts: 20 ms at first, 500 ms at most. */
+function wait(attempt: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(500, 20 * 2 ** attempt));
+}
+
+function open(): SqliteWriter | undefined {
+  try {
+    return new SqliteWriter(workerData as WriterData, (blocked) => report({ blocked }), wait);
+  } catch (cause) {
+    report({ failed: { message: reasonOf(cause) } });
+    return undefined;
+  }
+}
+
+function unpack(packed: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+  let start = 0;
+  return lengths.map((length) => packed.subarray(start, (start += length)));
+}
+
+const writer = open();
+if (writer === undefined) {
+  port.close();
+} else {
+  report({ opened: writer.journal });
+  port.on("message", (call: Call) => {
+    if ("store" in call) report({ stored: writer.store(unpack(call.store.packed, call.store.lengths)) });
+    else if ("status" in call) report({ status: writer.status(call.status) });
+    else {
+      writer.close();
+      port.close();
+    }
+  });
+}

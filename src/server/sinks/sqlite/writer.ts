@@ -1,0 +1,273 @@
+import type Database from "better-sqlite3";
+
+import { CollectorError, reasonOf } from "../../../base/errors.js";
+import type { Acknowledgement, Rejection } from "../../../model/envelope.js";
+import { nowMicros, utcText, type Micros } from "../../../model/time.js";
+import { readEnvelope, type ReceivedEnvelope } from "../../envelope-reader.js";
+import { factsOf, kindName } from "../../rows/facts.js";
+import type { Outcome, SinkStatus } from "../sink.js";
+import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
+import { Senders, type Sender } from "./senders.js";
+import { Tables } from "./tables.js";
+
+/** Senders that are kept in memory from one group to the next. */
+const keptSenders = 20_000;
+
+/** Told when the file cannot be written now, with the reason, and with undefined when it can again. */
+export type OnBlocked = (reason: string | undefined) => void;
+
+/** The only writer of a database file. Synchronous, and all of a group in one transaction: the ledger's
+ *  check, the rows, the ledger, the rejected messages. Split, a crash between two would lose a row or
+ *  store it twice. */
+export class SqliteWriter {
+  readonly #db: Database.Database;
+  readonly #path: string;
+  readonly #senders: Senders;
+  readonly #tables: Tables;
+  readonly #addRejected;
+  readonly #rejected;
+  readonly #begin;
+  readonly #commit;
+  readonly #rollback;
+  readonly #onBlocked: OnBlocked;
+  readonly #wait: (attempt: number) => void;
+  /** The journal mode, and why. */
+  readonly journal: string;
+  #dataVersion: unknown;
+  #blocked = false;
+
+  /** Opens and prepares the file, waiting while another holds it. `wait` blocks this thread between two
+   *  attempts, the number of which (from 0) it is told. */
+  constructor(options: FileOptions, onBlocked: OnBlocked, wait: (attempt: number) => void) {
+    this.#path = options.path;
+    this.#onBlocked = onBlocked;
+    this.#wait = wait;
+    this.#db = openFile(options.path);
+    try {
+      const { journalMode, because } = this.#whenFree(() => prepareFile(this.#db, options));
+      this.journal = `${journalMode} (${because})`;
+      this.#senders = new Senders(this.#db);
+      this.#tables = new Tables(this.#db);
+    } catch (cause) {
+      this.#db.close();
+      throw this.#failure("open database", cause);
+    }
+    this.#addRejected = this.#db.prepare(
+      "INSERT INTO collector_rejected (sender_id, sequence, run_id, kind, reason, received_at, message) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+    );
+    this.#rejected = this.#db.prepare<[string, number, number], { sequence: number; reason: string }>(
+      "SELECT sequence, reason FROM collector_rejected WHERE sender_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequence",
+    );
+    this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
+    this.#commit = this.#db.prepare("COMMIT");
+    this.#rollback = this.#db.prepare("ROLLBACK");
+  }
+
+  /** Stores a group; see Sink.store. Blocks this thread for as long as the file cannot be written. */
+  store(group: readonly Uint8Array[]): Outcome[] {
+    const now = nowMicros();
+    const envelopes = group.map(readEnvelope);
+    try {
+      return this.#whenFree(() => this.#transaction(envelopes, now, false));
+    } catch (cause) {
+      // A row that SQLite itself refuses, for a reason that we do not check beforehand (a trigger or a
+      // further column that the user added, say). Find it: each message by itself.
+      if (cause instanceof CollectorError) throw cause;
+      return this.#whenFree(() => this.#transaction(envelopes, now, true));
+    }
+  }
+
+  status(runId: string): SinkStatus {
+    return this.#whenFree(() => this.#senders.status(runId));
+  }
+
+  /** Leaves one complete file: the journal is written back and removed. */
+  close(): void {
+    try {
+      this.#db.pragma("wal_checkpoint(TRUNCATE)");
+    } catch (cause) {
+      // A reader that is still there keeps the journal; whoever closes last removes it. Nothing is lost.
+      if (!isTemporary(cause)) throw this.#failure("close database", cause);
+    } finally {
+      this.#db.close();
+    }
+  }
+
+  #transaction(envelopes: ReturnType<typeof readEnvelope>[], now: Micros, carefully: boolean): Outcome[] {
+    this.#begin.run();
+    try {
+      this.#forgetIfChanged();
+      const outcomes = envelopes.map((envelope): Outcome =>
+        "invalid" in envelope ? envelope : { acknowledgement: this.#storeEnvelope(envelope, now, carefully) },
+      );
+      this.#tables.flush();
+      this.#senders.flush(now);
+      this.#commitWhenFree();
+      this.#tables.trim();
+      this.#senders.trim(keptSenders);
+      return outcomes;
+    } catch (cause) {
+      if (this.#db.inTransaction) this.#rollback.run();
+      this.#forget();
+      throw cause;
+    }
+  }
+
+  /** With a rollback journal a reader holds up the commit only: wait for it there, with the work done. */
+  #commitWhenFree(): void {
+    this.#whenFree(() => this.#commit.run(), /^SQLITE_BUSY/);
+  }
+
+  /** Another process may write to the file too (a second collector, Parsl itself): what is kept in memory
+   *  is then worth nothing. */
+  #forgetIfChanged(): void {
+    const version = this.#db.pragma("data_version", { simple: true });
+    if (version !== this.#dataVersion) this.#forget();
+    this.#dataVersion = version;
+  }
+
+  #forget(): void {
+    this.#tables.forget();
+    this.#senders.forget();
+  }
+
+  #storeEnvelope(envelope: ReceivedEnvelope, now: Micros, carefully: boolean): Acknowledgement {
+    const sender = this.#senders.of(envelope, now);
+    if (envelope.lastSequence !== undefined) sender.lastSequence = envelope.lastSequence;
+    const { sequences } = envelope;
+    const rejections =
+      sequences === undefined ? [] : this.#storeMessages(envelope, sequences.first, sender, now, carefully);
+    if (sequences !== undefined) this.#senders.add(sender, sequences);
+    return {
+      senderId: envelope.senderId,
+      committed:
+        sequences === undefined
+          ? undefined
+          : { first: BigInt(sequences.first), last: BigInt(sequences.last) },
+      rejections,
+      closed: sender.lastSequence !== null,
+    };
+  }
+
+  #storeMessages(
+    envelope: ReceivedEnvelope,
+    first: number,
+    sender: Sender,
+    now: Micros,
+    carefully: boolean,
+  ): Rejection[] {
+    const { messages } = envelope;
+    const last = first + messages.length - 1;
+    const { counts, sequences } = sender;
+    if (sequences.includes({ first, last })) {
+      counts.repeated += messages.length;
+      return this.#rejectionsOf(sender, first, last);
+    }
+    const overlaps = first <= sequences.highest;
+    let refused = 0;
+    messages.forEach((message, index) => {
+      const sequence = first + index;
+      // A sender that reconnects resends its whole window, so a known number is a repeat and not a fault.
+      if (overlaps && sequences.has(sequence)) {
+        counts.repeated += 1;
+        return;
+      }
+      const reason =
+        "unreadable" in message
+          ? message.unreadable
+          : carefully
+            ? this.#savepoint(() => this.#storeMessage(message, envelope, sender, now))
+            : this.#storeMessage(message, envelope, sender, now);
+      if (reason === undefined) {
+        counts.stored += 1;
+        return;
+      }
+      counts.rejected += 1;
+      refused += 1;
+      const known = "unreadable" in message ? undefined : message;
+      this.#addRejected.run(
+        sender.senderId,
+        sequence,
+        runIdIn(known) ?? (envelope.context.runId || null),
+        known === undefined ? "UNREADABLE" : kindName(known),
+        reason,
+        utcText(now),
+        envelope.bytesOf(index),
+      );
+    });
+    return refused > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
+  }
+
+  /** Returns why the message was refused; undefined when it is stored. */
+  #storeMessage(
+    message: Parameters<typeof factsOf>[0],
+    envelope: ReceivedEnvelope,
+    sender: Sender,
+    now: Micros,
+  ): string | undefined {
+    const facts = factsOf(message, envelope.context);
+    if ("refused" in facts) return facts.refused;
+    const applied = this.#tables.apply(facts);
+    if (typeof applied === "object") return applied.refused;
+    if (applied === "duplicate") sender.counts.duplicateRows += 1;
+    const delay = now - facts.at;
+    if (sender.leastDelayUs === null || delay < sender.leastDelayUs) sender.leastDelayUs = delay;
+    return undefined;
+  }
+
+  /** Stores one message by itself, merged rows included, so that SQLite's refusal names this message. */
+  #savepoint(store: () => string | undefined): string | undefined {
+    this.#db.exec("SAVEPOINT message");
+    try {
+      const reason = store();
+      this.#tables.flush();
+      this.#db.exec("RELEASE message");
+      return reason;
+    } catch (cause) {
+      if (isTemporary(cause)) throw cause;
+      this.#db.exec("ROLLBACK TO message; RELEASE message");
+      this.#tables.forget();
+      return `SQLite refused it: ${reasonOf(cause)}`;
+    }
+  }
+
+  #rejectionsOf(sender: Sender, first: number, last: number): Rejection[] {
+    if (sender.counts.rejected === 0) return [];
+    return this.#rejected
+      .all(sender.senderId, first, last)
+      .map(({ sequence, reason }) => ({ sequence: BigInt(sequence), reason }));
+  }
+
+  /** Calls `act` until it does not fail for a temporary reason. Says when that begins and when it ends. */
+  #whenFree<T>(act: () => T, when: RegExp = /./): T {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const result = act();
+        if (attempt > 0 && this.#blocked) {
+          this.#blocked = false;
+          this.#onBlocked(undefined);
+        }
+        return result;
+      } catch (cause) {
+        if (!isTemporary(cause) || !when.test(cause.code)) throw cause;
+        if (!this.#blocked) {
+          this.#blocked = true;
+          this.#onBlocked(`write database ${this.#path}: ${reasonOf(cause)}`);
+        }
+        this.#wait(attempt);
+      }
+    }
+  }
+
+  #failure(act: string, cause: unknown): CollectorError {
+    if (cause instanceof CollectorError) return cause;
+    const reason = reasonOf(cause);
+    const cure = /not a database|malformed/.test(reason) ? "; move it aside, or name another file" : "";
+    return new CollectorError("database", `${act} ${this.#path}: ${reason}${cure}`, { cause });
+  }
+}
+
+function runIdIn(message: Parameters<typeof factsOf>[0] | undefined): string | undefined {
+  return message?.kind?.value.runId;
+}

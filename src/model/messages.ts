@@ -10,3 +10,4 @@ export {
   WorkflowInfo,
   WorkflowStart,
 } from "../gen/parsl_collector/v1/messages.js";
+export type { Timestamp } from "../gen/google/protobuf/timestamp.js";

@@ -1,0 +1,90 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import type { ExecutionContext } from "ava";
+
+import { temporaryDirectory } from "./temporary-directory.js";
+import { within } from "./wait.js";
+
+/** The collector's command line, as compiled. */
+export const collectorMain = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+
+export interface CollectorOptions {
+  /** By default a new file in a directory of its own. */
+  readonly database?: string;
+  /** By default a port that the system chooses. */
+  readonly listen?: string;
+  /** More options of `serve`, as ["--timezone", "UTC"]. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A collector in a process of its own. */
+export interface RunningCollector {
+  /** As "127.0.0.1:41235". */
+  readonly address: string;
+  readonly database: string;
+  readonly pid: number;
+  /** What it has logged so far. */
+  readonly stderr: string;
+  /** Its exit code, or the name of the signal that ended it. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+  /** Lets it drain (SIGTERM) and waits for its end. */
+  stop(): Promise<number | NodeJS.Signals>;
+  /** Ends it at this instant (SIGKILL) and waits for its end. */
+  kill(): Promise<number | NodeJS.Signals>;
+}
+
+/** Runs `parsl-collector serve` until the test ends and waits until it is ready. */
+export async function startCollector(
+  t: ExecutionContext,
+  options: CollectorOptions = {},
+): Promise<RunningCollector> {
+  const database = options.database ?? join(temporaryDirectory(t), "monitoring.db");
+  const child = spawn(
+    process.execPath,
+    [
+      ...[collectorMain, "serve", "--database", database, "--listen", options.listen ?? "127.0.0.1:0"],
+      ...(options.args ?? []),
+    ],
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } },
+  );
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const exited = once(child, "close").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
+  t.teardown(async () => {
+    await end(child, exited, "SIGKILL");
+    if (!t.passed && stderr !== "") t.log(`collector ${String(child.pid)} logged:\n${stderr}`);
+  });
+
+  const lines = createInterface({ input: child.stdout });
+  const firstLine = once(lines, "line") as Promise<[string]>;
+  const early = exited.then((code): never => {
+    throw new Error(`the collector ended with ${String(code)} before it was ready: ${stderr}`);
+  });
+  const [line] = await within("the collector's ready line", Promise.race([firstLine, early]));
+  early.catch(() => undefined); // from here on its end is the test's business
+  const ready = JSON.parse(line) as { address: string; database: string; pid: number };
+
+  return {
+    ...ready,
+    get stderr() {
+      return stderr;
+    },
+    exited,
+    stop: () => end(child, exited, "SIGTERM"),
+    kill: () => end(child, exited, "SIGKILL"),
+  };
+}
+
+async function end(
+  child: ChildProcess,
+  exited: Promise<number | NodeJS.Signals>,
+  signal: NodeJS.Signals,
+): Promise<number | NodeJS.Signals> {
+  child.kill(signal); // false when it has ended already, and `exited` tells how
+  return within(`the collector's end by ${signal}`, exited);
+}

@@ -1,0 +1,14 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { ExecutionContext } from "ava";
+
+/** A new empty directory that is removed after the test. */
+export function temporaryDirectory(t: ExecutionContext): string {
+  const path = mkdtempSync(join(tmpdir(), "parsl-collector-"));
+  t.teardown(() => {
+    rmSync(path, { recursive: true, force: true });
+  });
+  return path;
+}

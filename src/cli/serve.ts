@@ -10,7 +10,7 @@ import { Collector } from "../server/collector.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 
 interface ServeOptions {
-  readonly database: string;
+  readonly database?: string;
   readonly listen: string;
   readonly durability: Durability;
   readonly journalMode: JournalMode;
@@ -27,7 +27,11 @@ export function addServe(program: Command): void {
   program
     .command("serve")
     .description("Take messages over gRPC and commit them to a SQLite file in Parsl's schema.")
-    .requiredOption("--database <file>", "SQLite file; made when it is missing, continued when Parsl made it")
+    // Not requiredOption: commander then reports a misspelt --database as a missing one.
+    .option(
+      "--database <file>",
+      "SQLite file (required); made when it is missing, continued when Parsl made it",
+    )
     .option(
       "--listen <host:port>",
       "address for gRPC; port 0 lets the system choose",
@@ -71,7 +75,8 @@ export function addServe(program: Command): void {
     .action(serve);
 }
 
-async function serve(options: ServeOptions): Promise<void> {
+async function serve(options: ServeOptions, command: Command): Promise<void> {
+  if (options.database === undefined) command.error("error: name the SQLite file: --database <file>");
   const logger = openLogger(options.logLevel);
   const database = resolve(options.database);
   // Before anything slow: the parent may be gone before the first look.

@@ -35,9 +35,6 @@ export class Batcher implements Inbox, AsyncDisposable {
   readonly #lowWaterBytes: number;
   /** The sink takes one call at a time. */
   readonly #calls = new PQueue({ concurrency: 1 });
-  /** Resolves with the first fault of the sink after which nothing can be stored any more. */
-  readonly failed: Promise<CollectorError>;
-  readonly #fail: (error: CollectorError) => void;
   #waiting: Waiting[] = [];
   #queuedBytes = 0;
   #storing = false;
@@ -51,9 +48,6 @@ export class Batcher implements Inbox, AsyncDisposable {
     this.#groupBytes = options.groupBytes ?? defaultGroupBytes;
     this.#highWaterBytes = options.highWaterBytes ?? defaultHighWaterBytes;
     this.#lowWaterBytes = options.lowWaterBytes ?? defaultLowWaterBytes;
-    const { promise, resolve } = Promise.withResolvers<CollectorError>();
-    this.failed = promise;
-    this.#fail = resolve;
   }
 
   get room(): Promise<void> | undefined {
@@ -125,7 +119,6 @@ export class Batcher implements Inbox, AsyncDisposable {
             });
       for (const waiting of group) waiting.reject(error);
       this.#refuse(error);
-      this.#fail(error);
     } finally {
       this.#queuedBytes -= group.reduce((sum, { envelope }) => sum + envelope.byteLength, 0);
       if (this.#queuedBytes <= this.#lowWaterBytes) {

@@ -55,7 +55,7 @@ export class Collector implements AsyncDisposable {
 
   /** Resolves with the first fault after which nothing can be stored any more. */
   get failed(): Promise<CollectorError> {
-    return this.#batcher.failed;
+    return this.#sink.failed;
   }
 
   /** Drains: receivers stop reading, what was accepted is committed and answered, the file is closed. */

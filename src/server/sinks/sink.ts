@@ -1,3 +1,4 @@
+import type { CollectorError } from "../../base/errors.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { GetStatusResponse } from "../../model/status.js";
 
@@ -16,6 +17,8 @@ export interface Sink extends AsyncDisposable {
   store(group: readonly Uint8Array[]): Promise<readonly Outcome[]>;
   /** The ledger, for one run or all. */
   status(runId: string): Promise<SinkStatus>;
+  /** Resolves with the first fault after which nothing can be stored any more. */
+  readonly failed: Promise<CollectorError>;
   /** Why the store cannot be written now; undefined while it can. */
   readonly blockedReason: string | undefined;
 }

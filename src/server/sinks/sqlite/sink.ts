@@ -23,6 +23,8 @@ export async function openSqliteSink(options: FileOptions, logger: Logger): Prom
 export class SqliteSink implements Sink {
   /** Resolves when the file is open, or is locked by another for now. */
   readonly opened: Promise<void>;
+  readonly failed: Promise<CollectorError>;
+  readonly #resolveFailed: (error: CollectorError) => void;
   readonly #worker: Worker;
   readonly #logger: Logger;
   readonly #path: string;
@@ -39,7 +41,10 @@ export class SqliteSink implements Sink {
     this.#worker = new Worker(new URL("./writer-thread.js", import.meta.url), { workerData: options });
     const opened = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<void>();
+    const failed = Promise.withResolvers<CollectorError>();
     this.opened = opened.promise;
+    this.failed = failed.promise;
+    this.#resolveFailed = failed.resolve;
     this.#ended = ended.promise;
     const patience = setTimeout(opened.resolve, openPatienceMs);
     this.#worker.on("message", (report: Report) => {
@@ -107,7 +112,7 @@ export class SqliteSink implements Sink {
    *  committed. */
   async abort(): Promise<void> {
     this.#closing = true;
-    this.#fail(
+    this.#refuse(
       new CollectorError(
         "shutting-down",
         `write database ${this.#path}: the collector was told to stop at once`,
@@ -135,6 +140,11 @@ export class SqliteSink implements Sink {
   }
 
   #fail(error: CollectorError): void {
+    this.#refuse(error);
+    this.#resolveFailed(error);
+  }
+
+  #refuse(error: CollectorError): void {
     this.#failure ??= error;
     for (const { reject } of this.#calls.splice(0)) reject(error);
   }

@@ -1,0 +1,62 @@
+import { CollectorError, reasonOf } from "../base/errors.js";
+import { Envelope } from "../model/envelope.js";
+import { MonitoringMessage } from "../model/messages.js";
+import { monitoringMessage, type Message } from "./message.js";
+import { cutLongestText } from "./long-text.js";
+import type { Cut } from "./window.js";
+
+/** Largest message, in bytes. The collector takes requests of 64 MiB; a larger one would be refused however
+ *  often it came, and would hold up all that is behind it. */
+const largestMessageBytes = 32 * 1024 * 1024;
+
+/** What an envelope says once for all its messages. */
+export interface Speaker {
+  readonly senderId: string;
+  readonly runId: string;
+  readonly hostname: string;
+  readonly utcOffsetSeconds: number;
+}
+
+const emptyEnvelope: Envelope = {
+  senderId: "",
+  firstSequence: 0n,
+  runId: "",
+  hostname: "",
+  messages: [],
+  closingNote: undefined,
+};
+
+/** The message as it stands in an envelope's bytes. In protobuf the bytes of two parts of a message, one
+ *  after the other, are the bytes of both together: so an envelope is made, and made again after a
+ *  reconnect, by joining parts, and no message is encoded twice. */
+export function encodeMessage(message: Message): Uint8Array {
+  const whole = monitoringMessage(message);
+  const bytes = encode(whole);
+  if (bytes.length <= largestMessageBytes) return bytes;
+  return encode(cutLongestText(whole, bytes.length, largestMessageBytes));
+}
+
+/** The message of bytes that `encodeMessage` made. */
+export function decodeMessage(bytes: Uint8Array): MonitoringMessage {
+  return Envelope.decode(bytes).messages[0] ?? { kind: undefined };
+}
+
+export function encodeEnvelope(speaker: Speaker, cut: Cut): Uint8Array {
+  const { lastSequence } = cut;
+  const head = Envelope.encode({
+    ...emptyEnvelope,
+    ...speaker,
+    firstSequence: BigInt(cut.firstSequence),
+    closingNote: lastSequence === undefined ? undefined : { lastSequence: BigInt(lastSequence) },
+  }).finish();
+  return Buffer.concat([head, ...cut.messages]);
+}
+
+function encode(message: MonitoringMessage): Uint8Array {
+  try {
+    return Envelope.encode({ ...emptyEnvelope, messages: [message] }).finish();
+  } catch (cause) {
+    const kind = message.kind?.$case ?? "message";
+    throw new CollectorError("invalid-argument", `encode ${kind}: ${reasonOf(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,37 @@
+export { connect } from "./client/connect.js";
+export type { Abandoned, Client, ClientCounts } from "./client/client.js";
+export type { Message } from "./client/message.js";
+export {
+  defaultBufferBytes,
+  type ClientState,
+  type ConnectOptions,
+  type RejectedMessage,
+} from "./client/options.js";
+export { timestampFromDate, timestampFromMicros } from "./client/timestamps.js";
+export { CollectorError, type ErrorCode } from "./base/errors.js";
+export type { Clock } from "./base/clock.js";
+export type {
+  BlockInfo,
+  MonitoringMessage,
+  NodeInfo,
+  ResourceInfo,
+  TaskInfo,
+  Timestamp,
+  UnreadableMessage,
+  WorkerTaskInfo,
+  WorkflowEnd,
+  WorkflowStart,
+} from "./model/messages.js";
+
+// For authors of radios.
+export { radios } from "./radios/built-in.js";
+export type { Radio, RadioRegistry } from "./radios/registry.js";
+export type {
+  Delivery,
+  Inbox,
+  OutgoingEnvelope,
+  RadioReceiver,
+  RadioSender,
+  Receipt,
+} from "./radios/radio.js";
+export type { Acknowledgement, Rejection } from "./model/envelope.js";

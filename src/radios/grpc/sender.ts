@@ -1,0 +1,63 @@
+import { CollectorError } from "../../base/errors.js";
+import type { OutgoingEnvelope, RadioSender, Receipt } from "../radio.js";
+import { defaultConnectTimeoutMs } from "./options.js";
+import { MessageStream } from "./stream.js";
+
+export interface GrpcSenderOptions {
+  /** The collector's, as "127.0.0.1:41235". */
+  readonly address: string;
+  /** Longest attempt to connect, in ms. Default: 10,000 (`defaultConnectTimeoutMs`). */
+  readonly connectTimeoutMs?: number;
+}
+
+/** Sends envelopes over one gRPC stream to a collector. Connects with the first envelope, and anew with the
+ *  first one after a stream has ended. Reliable: `send` resolves with the acknowledgement of the commit. */
+export function openGrpcSender(options: GrpcSenderOptions): RadioSender {
+  return new GrpcSender(options);
+}
+
+class GrpcSender implements RadioSender {
+  readonly #address: string;
+  readonly #connectTimeoutMs: number;
+  #stream: MessageStream | undefined;
+  #disposal: Promise<void> | undefined;
+
+  constructor({ address, connectTimeoutMs = defaultConnectTimeoutMs }: GrpcSenderOptions) {
+    this.#address = address;
+    this.#connectTimeoutMs = connectTimeoutMs;
+  }
+
+  async send(envelope: OutgoingEnvelope, signal?: AbortSignal): Promise<Receipt> {
+    if (this.#disposal !== undefined) throw this.#closed();
+    signal?.throwIfAborted();
+    if (this.#stream === undefined || this.#stream.over) {
+      this.#stream = new MessageStream(this.#address, this.#connectTimeoutMs);
+    }
+    const acknowledgement = await abortable(this.#stream.send(envelope), signal);
+    return { delivery: "stored", acknowledgement };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#stream?.close(this.#closed()) ?? Promise.resolve();
+    await this.#disposal;
+  }
+
+  #closed(): CollectorError {
+    return new CollectorError("closed", `send to collector ${this.#address}: the sender was closed before`);
+  }
+}
+
+/** Stops waiting when the signal aborts. The envelope is on its way and may be stored all the same. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    aborted.reject(signal.reason);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,45 @@
+import { status, type StatusObject } from "@grpc/grpc-js";
+
+import { CollectorError, type ErrorCode } from "../../base/errors.js";
+
+/** What a sender does after each way in which a stream can end. What is not named here says that something
+ *  between or behind does not work now (UNAVAILABLE, CANCELLED, UNKNOWN, ABORTED, INTERNAL, DATA_LOSS), or
+ *  that the collector ended a stream that it had not answered (OK): none of it speaks against the envelope,
+ *  and to try again loses nothing. */
+const codes: Partial<Record<status, ErrorCode>> = {
+  [status.DEADLINE_EXCEEDED]: "deadline",
+  [status.INVALID_ARGUMENT]: "invalid-envelope",
+  [status.OUT_OF_RANGE]: "invalid-envelope",
+  // A service lives there, but no collector.
+  [status.UNIMPLEMENTED]: "invalid-argument",
+  [status.NOT_FOUND]: "invalid-argument",
+  // It does not want us, and will not until somebody changes a setting.
+  [status.UNAUTHENTICATED]: "invalid-argument",
+  [status.PERMISSION_DENIED]: "invalid-argument",
+  [status.FAILED_PRECONDITION]: "invalid-argument",
+  [status.ALREADY_EXISTS]: "internal",
+};
+
+const cures: Partial<Record<status, string>> = {
+  [status.UNIMPLEMENTED]: "; no collector listens there, check the address",
+  [status.NOT_FOUND]: "; no collector listens there, check the address",
+};
+
+/** Why a stream to the collector at `address` ended, from the status with which it did. */
+export function streamError(
+  address: string,
+  { code, details }: Pick<StatusObject, "code" | "details">,
+): CollectorError {
+  return new CollectorError(
+    codeOf(code, details),
+    `stream to collector ${address}: ${status[code] ?? String(code)}: ${details}${cures[code] ?? ""}`,
+  );
+}
+
+function codeOf(code: status, details: string): ErrorCode {
+  // The same status for a message over the limit of the collector or of a proxy, which will be over it each
+  // time, and for a peer that has no room now (HTTP/2 ENHANCE_YOUR_CALM). Every gRPC library words the first
+  // so.
+  if (code === status.RESOURCE_EXHAUSTED && details.includes("larger than max")) return "invalid-envelope";
+  return codes[code] ?? "unavailable";
+}

@@ -6,9 +6,10 @@ export type Micros = number;
 
 const microsPerSecond = 1_000_000;
 const secondsPerDay = 86_400;
-/** The years 0001 to 9999, which is what Parsl's readers (Python's datetime) can take. */
-const leastSeconds = -62_135_596_800;
-const mostSeconds = 253_402_300_799;
+/** The years 0001 to 9999, which is what Parsl's readers (Python's datetime) can take, less a day at both
+ *  ends: a zone must not carry a time out of them. */
+const leastSeconds = -62_135_596_800 + secondsPerDay;
+const mostSeconds = 253_402_300_799 - secondsPerDay;
 
 /** Undefined for a time that Python's datetime could not hold. Anything finer than a microsecond is cut
  *  off. */
@@ -79,8 +80,9 @@ export function utcText(micros: Micros): string {
 
 /** The text of the next microsecond, for rows whose key must become unique. */
 export function nextMicrosecond(text: string): string {
-  const micros = Date.parse(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`) * 1000 + Number(text.slice(20));
-  return naiveText(micros + 1);
+  const micro = Number(text.slice(20)) + 1;
+  if (micro < microsPerSecond) return text.slice(0, 20) + padded(micro, 6);
+  return naiveText(Date.parse(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`) * 1000 + microsPerSecond);
 }
 
 /** Now, by this machine's clock. */

@@ -27,22 +27,17 @@ export interface ReceivedEnvelope {
 }
 
 /** Reads an envelope, or says why its bytes are none. A message in it whose bytes are broken costs only
- *  itself. */
+ *  itself: each is decoded from its own bytes, since the generated decoder lets a wrong length inside a
+ *  message reach into its neighbours. */
 export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly invalid: string } {
   let envelope: Envelope;
-  let messages: ReceivedEnvelope["messages"];
+  let parts: readonly Uint8Array[];
   try {
-    envelope = Envelope.decode(bytes);
-    messages = envelope.messages;
-  } catch {
-    // One broken message fails the whole; read the envelope without its messages, then each by itself.
-    try {
-      const { rest, parts } = split(bytes);
-      envelope = Envelope.decode(rest);
-      messages = parts.map(readMessage);
-    } catch (cause) {
-      return { invalid: `its bytes are no envelope (${reasonOf(cause)})` };
-    }
+    const { rest, messages } = split(bytes);
+    envelope = Envelope.decode(rest);
+    parts = messages;
+  } catch (cause) {
+    return { invalid: `its bytes are no envelope (${reasonOf(cause)})` };
   }
   const { senderId, closingNote } = envelope;
   if (senderId === "" || senderId.length > longestSenderId) {
@@ -51,8 +46,8 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     };
   }
   const first = Number(envelope.firstSequence);
-  const last = first + messages.length - 1;
-  if (messages.length > 0 && (first < 1 || last > Number.MAX_SAFE_INTEGER)) {
+  const last = first + (parts.length - 1); // grouped so, exact up to 2^53
+  if (parts.length > 0 && (first < 1 || last > Number.MAX_SAFE_INTEGER)) {
     return { invalid: `first_sequence must be from 1 to 2^53 - 1, got ${String(envelope.firstSequence)}` };
   }
   const lastSequence = closingNote === undefined ? undefined : Number(closingNote.lastSequence);
@@ -65,10 +60,10 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     senderId,
     context: { runId: envelope.runId, hostname: envelope.hostname },
     utcOffsetSeconds: envelope.utcOffsetSeconds,
-    sequences: messages.length === 0 ? undefined : { first, last },
-    messages,
+    sequences: parts.length === 0 ? undefined : { first, last },
+    messages: parts.map(readMessage),
     lastSequence,
-    bytesOf: (index) => split(bytes).parts[index] ?? new Uint8Array(),
+    bytesOf: (index) => parts[index] ?? new Uint8Array(),
   };
 }
 
@@ -81,19 +76,19 @@ function readMessage(bytes: Uint8Array): MonitoringMessage | { readonly unreadab
 }
 
 /** The bytes of each message of an envelope, and the envelope without them. */
-function split(bytes: Uint8Array): { rest: Uint8Array; parts: Uint8Array[] } {
+function split(bytes: Uint8Array): { rest: Uint8Array; messages: Uint8Array[] } {
   const reader = new BinaryReader(bytes);
-  const parts: Uint8Array[] = [];
+  const messages: Uint8Array[] = [];
   const others: Uint8Array[] = [];
   while (reader.pos < reader.len) {
     const start = reader.pos;
     const [field, wireType] = reader.tag();
     if (field === messagesField && wireType === WireType.LengthDelimited) {
-      parts.push(reader.bytes());
+      messages.push(reader.bytes());
     } else {
       reader.skip(wireType, field);
       others.push(bytes.subarray(start, reader.pos));
     }
   }
-  return { rest: Buffer.concat(others), parts };
+  return { rest: Buffer.concat(others), messages };
 }

@@ -5,9 +5,9 @@ import { monitoringMessage, type Message } from "./message.js";
 import { cutLongestText } from "./long-text.js";
 import type { Cut } from "./window.js";
 
-/** Largest message, in bytes. The collector takes requests of 64 MiB; a larger one would be refused however
- *  often it came, and would hold up all that is behind it. */
-const largestMessageBytes = 32 * 1024 * 1024;
+/** Largest message, in bytes: the longest text of a larger one is cut. The collector takes requests of
+ *  64 MiB, and would refuse a larger one however often it came, while all behind it waits. */
+export const largestMessageBytes = 32 * 1024 * 1024;
 
 /** What an envelope says once for all its messages. */
 export interface Speaker {
@@ -29,11 +29,11 @@ const emptyEnvelope: Envelope = {
 /** The message as it stands in an envelope's bytes. In protobuf the bytes of two parts of a message, one
  *  after the other, are the bytes of both together: so an envelope is made, and made again after a
  *  reconnect, by joining parts, and no message is encoded twice. */
-export function encodeMessage(message: Message): Uint8Array {
+export function encodeMessage(message: Message, mostBytes = largestMessageBytes): Uint8Array {
   const whole = monitoringMessage(message);
   const bytes = encode(whole);
-  if (bytes.length <= largestMessageBytes) return bytes;
-  return encode(cutLongestText(whole, bytes.length, largestMessageBytes));
+  if (bytes.length <= mostBytes) return bytes;
+  return encode(cutLongestText(whole, bytes.length, mostBytes));
 }
 
 /** The message of bytes that `encodeMessage` made. */

@@ -37,7 +37,7 @@ function cutText(utf8: Buffer, keptBytes: number): string {
 /** Characters as Python counts them: code points. */
 function characters(utf8: Buffer): number {
   let count = 0;
-  for (const byte of utf8) if (!isContinuation(byte)) count += 1;
+  for (let n = 0; n < utf8.length; n += 1) if (!isContinuation(utf8[n])) count += 1;
   return count;
 }
 

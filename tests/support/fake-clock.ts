@@ -1,0 +1,44 @@
+import type { Clock } from "../../src/base/clock.js";
+
+interface Sleeper {
+  readonly untilMs: number;
+  readonly wake: () => void;
+}
+
+/** A clock that moves only when told. */
+export class FakeClock implements Clock {
+  #nowMs = 0;
+  readonly #sleepers = new Set<Sleeper>();
+  /** How long each sleep was to take, in the order of the calls. */
+  readonly sleeps: number[] = [];
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    this.sleeps.push(ms);
+    return new Promise((resolve, reject) => {
+      const sleeper = { untilMs: this.#nowMs + ms, wake: resolve };
+      this.#sleepers.add(sleeper);
+      signal.addEventListener("abort", () => {
+        this.#sleepers.delete(sleeper);
+        reject(signal.reason as Error);
+      });
+    });
+  }
+
+  get sleeping(): number {
+    return this.#sleepers.size;
+  }
+
+  /** Wakes those whose time has come. */
+  advance(ms: number): void {
+    this.#nowMs += ms;
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.untilMs > this.#nowMs) continue;
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+  }
+}

@@ -5,7 +5,7 @@ import { monitoringMessage } from "../../src/client/message.js";
 import { MonitoringMessage } from "../../src/model/messages.js";
 import { readEnvelope, type ReceivedEnvelope } from "../../src/server/envelope-reader.js";
 import { runId, sample, taskInfo } from "../support/builders.js";
-import { envelopeOf, envelopeOfBytes } from "../support/envelopes.js";
+import { envelopeOf, envelopeOfBytes } from "../support/encoded.js";
 
 function read(bytes: Uint8Array): ReceivedEnvelope {
   const envelope = readEnvelope(bytes);

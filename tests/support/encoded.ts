@@ -1,0 +1,51 @@
+import { randomBytes } from "node:crypto";
+
+import { monitoringMessage, type Message } from "../../src/client/message.js";
+import { Envelope } from "../../src/model/envelope.js";
+import { runId } from "./builders.js";
+
+/** What a test may want to say of an envelope. By default it is the first one of a new sender. */
+export interface EnvelopeFields {
+  readonly senderId?: string;
+  readonly first?: number;
+  readonly runId?: string;
+  readonly hostname?: string;
+  readonly utcOffsetSeconds?: number;
+  /** Makes it the sender's closing note. */
+  readonly lastSequence?: number;
+}
+
+export function newSenderId(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/** The bytes of an envelope with these messages. */
+export function envelopeOf(messages: readonly Message[], fields: EnvelopeFields = {}): Uint8Array {
+  return Envelope.encode({
+    senderId: fields.senderId ?? newSenderId(),
+    firstSequence: BigInt(fields.first ?? 1),
+    runId: fields.runId ?? runId,
+    hostname: fields.hostname ?? "",
+    utcOffsetSeconds: fields.utcOffsetSeconds,
+    messages: messages.map(monitoringMessage),
+    closingNote:
+      fields.lastSequence === undefined ? undefined : { lastSequence: BigInt(fields.lastSequence) },
+  }).finish();
+}
+
+/** The bytes of an envelope whose messages are given as bytes, broken or unknown ones among them. */
+export function envelopeOfBytes(messages: readonly Uint8Array[], fields: EnvelopeFields = {}): Uint8Array {
+  const messagesTag = (6 << 3) | 2; // field 6, a length follows
+  return Buffer.concat([
+    envelopeOf([], fields),
+    ...messages.flatMap((bytes) => [Uint8Array.of(messagesTag), varint(bytes.length), bytes]),
+  ]);
+}
+
+function varint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return Uint8Array.of(...bytes, rest);
+    bytes.push((rest % 128) | 128);
+  }
+}

@@ -122,6 +122,11 @@ function textOf(timestamp: Timestamp | undefined, kind: string, field: string): 
   return timestamp === undefined ? null : localText(microsIn(timestamp, kind, field));
 }
 
+/** SQLite has no NaN and stores NULL for it. */
+function realOf(value: number | undefined): number | null {
+  return value === undefined || Number.isNaN(value) ? null : value;
+}
+
 function hostnameOf(hostname: string | undefined, context: Context): string | null {
   return hostname ?? (context.hostname === "" ? null : context.hostname);
 }
@@ -190,7 +195,7 @@ function taskFacts(info: TaskInfo, context: Context): Facts {
         textOf(info.taskTimeInvoked, kind, "task_time_invoked"),
         textOf(info.taskTimeReturned, kind, "task_time_returned"),
         required(info.taskFailCount, kind, "task_fail_count", "task"),
-        required(info.taskFailCost, kind, "task_fail_cost", "task"),
+        required(realOf(info.taskFailCost) ?? undefined, kind, "task_fail_cost", "task"),
       ],
     },
     try: {
@@ -252,20 +257,20 @@ function resourceFacts(info: ResourceInfo, context: Context): Facts {
       taskId,
       runId,
       localText(at),
-      info.resourceMonitoringInterval ?? null,
+      realOf(info.resourceMonitoringInterval),
       info.psutilProcessPid ?? null,
-      info.psutilProcessMemoryPercent ?? null,
-      info.psutilProcessChildrenCount ?? null,
-      info.psutilProcessTimeUser ?? null,
-      info.psutilProcessTimeSystem ?? null,
-      info.psutilProcessMemoryVirtual ?? null,
-      info.psutilProcessMemoryResident ?? null,
-      info.psutilProcessDiskRead ?? null,
-      info.psutilProcessDiskWrite ?? null,
+      realOf(info.psutilProcessMemoryPercent),
+      realOf(info.psutilProcessChildrenCount),
+      realOf(info.psutilProcessTimeUser),
+      realOf(info.psutilProcessTimeSystem),
+      realOf(info.psutilProcessMemoryVirtual),
+      realOf(info.psutilProcessMemoryResident),
+      realOf(info.psutilProcessDiskRead),
+      realOf(info.psutilProcessDiskWrite),
       info.psutilProcessStatus ?? null,
       info.psutilCpuNum === undefined ? null : String(info.psutilCpuNum),
-      info.psutilProcessNumCtxSwitchesVoluntary ?? null,
-      info.psutilProcessNumCtxSwitchesInvoluntary ?? null,
+      realOf(info.psutilProcessNumCtxSwitchesVoluntary),
+      realOf(info.psutilProcessNumCtxSwitchesInvoluntary),
     ],
   };
 }

@@ -97,6 +97,12 @@ test("a sample says its row, unset as NULL and zero as zero", (t) => {
   ]); // prettier-ignore
 });
 
+test("a figure that is no number is NULL, as SQLite stores it, and may not stand where one must be", (t) => {
+  t.is(facts(resourceInfo({ psutilProcessTimeUser: NaN })).resource?.[8], null);
+  t.is(facts(resourceInfo({ psutilProcessTimeUser: Infinity })).resource?.[8], Infinity);
+  t.regex(refusal(taskInfo({ taskFailCost: NaN })) ?? "", /task_fail_cost/);
+});
+
 test("a manager's message says its row, booleans as 1 and 0, 64 bits exact", (t) => {
   const memory = 2n ** 63n - 1n;
 

@@ -1,51 +1,34 @@
-import { randomBytes } from "node:crypto";
-
-import { monitoringMessage, type Message } from "../../src/client/message.js";
-import { Envelope } from "../../src/model/envelope.js";
+import { encodeEnvelope, encodeMessage } from "../../src/client/encoding.js";
+import type { Message } from "../../src/client/message.js";
+import type { OutgoingEnvelope } from "../../src/radios/radio.js";
 import { runId } from "./builders.js";
 
-/** What a test may want to say of an envelope. By default it is the first one of a new sender. */
 export interface EnvelopeFields {
+  /** 32 hexadecimal digits; by default always the same. */
   readonly senderId?: string;
-  readonly first?: number;
+  readonly firstSequence?: number;
   readonly runId?: string;
   readonly hostname?: string;
-  readonly utcOffsetSeconds?: number;
-  /** Makes it the sender's closing note. */
+  readonly messages?: readonly Message[];
+  /** Sets a closing note. */
   readonly lastSequence?: number;
 }
 
-export function newSenderId(): string {
-  return randomBytes(16).toString("hex");
-}
-
-/** The bytes of an envelope with these messages. */
-export function envelopeOf(messages: readonly Message[], fields: EnvelopeFields = {}): Uint8Array {
-  return Envelope.encode({
-    senderId: fields.senderId ?? newSenderId(),
-    firstSequence: BigInt(fields.first ?? 1),
+/** An envelope as a sender hands it to a radio. */
+export function envelope(fields: EnvelopeFields = {}): OutgoingEnvelope {
+  const { senderId = "5e".repeat(16), messages = [] } = fields;
+  const firstSequence = fields.firstSequence ?? (messages.length === 0 ? 0 : 1);
+  const speaker = {
+    senderId,
     runId: fields.runId ?? runId,
-    hostname: fields.hostname ?? "",
-    utcOffsetSeconds: fields.utcOffsetSeconds,
-    messages: messages.map(monitoringMessage),
-    closingNote:
-      fields.lastSequence === undefined ? undefined : { lastSequence: BigInt(fields.lastSequence) },
-  }).finish();
-}
-
-/** The bytes of an envelope whose messages are given as bytes, broken or unknown ones among them. */
-export function envelopeOfBytes(messages: readonly Uint8Array[], fields: EnvelopeFields = {}): Uint8Array {
-  const messagesTag = (6 << 3) | 2; // field 6, a length follows
-  return Buffer.concat([
-    envelopeOf([], fields),
-    ...messages.flatMap((bytes) => [Uint8Array.of(messagesTag), varint(bytes.length), bytes]),
-  ]);
-}
-
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return Uint8Array.of(...bytes, rest);
-    bytes.push((rest % 128) | 128);
-  }
+    hostname: fields.hostname ?? "n1",
+    utcOffsetSeconds: 0,
+  };
+  const encoded = messages.map((message) => encodeMessage(message));
+  const bytes = encodeEnvelope(speaker, {
+    firstSequence,
+    messages: encoded,
+    lastSequence: fields.lastSequence,
+  });
+  return { bytes, senderId, firstSequence, count: messages.length };
 }

@@ -1,3 +1,5 @@
+import type { Socket } from "node:net";
+
 import { Client, connectivityState, credentials, status, type ClientDuplexStream } from "@grpc/grpc-js";
 
 import { CollectorError } from "../../base/errors.js";
@@ -8,6 +10,7 @@ import {
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { OutgoingEnvelope } from "../radio.js";
 import { channelOptions, endPatienceMs } from "./options.js";
+import { collectSockets } from "./sockets.js";
 import { streamError } from "./status.js";
 
 interface Sent {
@@ -22,6 +25,7 @@ export class MessageStream {
   readonly #client: Client;
   readonly #call: ClientDuplexStream<Uint8Array, StreamMessagesResponse>;
   readonly #deadline: NodeJS.Timeout;
+  readonly #sockets = new Set<Socket>();
   readonly #ended = Promise.withResolvers<void>();
   /** Not answered yet, in the order in which they were and will be written. */
   #unanswered: Sent[] = [];
@@ -34,7 +38,9 @@ export class MessageStream {
     this.#address = address;
     this.#client = new Client(address, credentials.createInsecure(), channelOptions);
     const { path, responseDeserialize } = CollectorServiceService.streamMessages;
-    this.#call = this.#client.makeBidiStreamRequest(path, requestBytes, responseDeserialize);
+    this.#call = collectSockets(this.#sockets, () =>
+      this.#client.makeBidiStreamRequest(path, requestBytes, responseDeserialize),
+    );
     this.#call.on("data", (response: StreamMessagesResponse) => {
       for (const acknowledgement of response.acknowledgements) this.#answer(acknowledgement);
     });
@@ -133,6 +139,7 @@ export class MessageStream {
     clearTimeout(this.#deadline);
     this.#call.cancel();
     this.#client.close();
+    for (const socket of this.#sockets) socket.destroy();
     const unanswered = this.#unanswered;
     this.#unanswered = [];
     for (const { answer } of unanswered) answer.reject(reason);

@@ -1,0 +1,206 @@
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Socket } from "node:net";
+
+import { credentials } from "@grpc/grpc-js";
+import test, { type ExecutionContext } from "ava";
+
+import { CollectorError } from "../../../src/base/errors.js";
+import {
+  CollectorServiceClient,
+  type SendMessagesResponse,
+} from "../../../src/gen/parsl_collector/v1/collector_service.js";
+import { Envelope } from "../../../src/model/envelope.js";
+import { openGrpcSender } from "../../../src/radios/grpc/sender.js";
+import type { OutgoingEnvelope } from "../../../src/radios/radio.js";
+import { resourceInfo, sample, taskInfo, workflowStart } from "../../support/builders.js";
+import { startCollector } from "../../support/collector.js";
+import { openDatabase } from "../../support/database.js";
+import { envelope } from "../../support/envelopes.js";
+import { TcpProxy } from "../../support/tcp-proxy.js";
+import { waitUntil } from "../../support/wait.js";
+
+async function refusal(t: ExecutionContext, promise: Promise<unknown>): Promise<CollectorError> {
+  const error = await t.throwsAsync(promise, { instanceOf: CollectorError });
+  if (error === undefined) throw new Error("nothing was thrown");
+  return error;
+}
+
+test("overlapping sends resolve in order, each with its own acknowledgement", async (t) => {
+  const collector = await startCollector(t);
+  await using sender = openGrpcSender({ address: collector.address });
+  const order: number[] = [];
+
+  const receipts = await Promise.all(
+    [1, 3, 5].map(async (firstSequence) => {
+      const receipt = await sender.send(
+        envelope({ firstSequence, messages: [sample(firstSequence), sample(firstSequence + 1)] }),
+      );
+      order.push(firstSequence);
+      return receipt;
+    }),
+  );
+
+  t.deepEqual(order, [1, 3, 5]);
+  t.deepEqual(
+    receipts.map((receipt) => receipt.delivery === "stored" && receipt.acknowledgement.committed),
+    [
+      { first: 1n, last: 2n },
+      { first: 3n, last: 4n },
+      { first: 5n, last: 6n },
+    ],
+  );
+});
+
+test("an envelope of 20 MB arrives whole", async (t) => {
+  const collector = await startCollector(t);
+  await using sender = openGrpcSender({ address: collector.address });
+
+  await sender.send(envelope({ messages: [workflowStart(), taskInfo({ taskInputs: "x".repeat(20e6) })] }));
+
+  t.is(openDatabase(t, collector.database).value("SELECT length(task_inputs) FROM task"), 20e6);
+});
+
+test("a collector that is not there is unavailable, and the next send tries again", async (t) => {
+  const away = createServer().listen(0, "127.0.0.1");
+  await once(away, "listening");
+  const address = `127.0.0.1:${String((away.address() as AddressInfo).port)}`;
+  away.close();
+  await once(away, "close");
+  await using sender = openGrpcSender({ address });
+
+  const error = await refusal(t, sender.send(envelope({ messages: [sample(1)] })));
+  t.is(error.code, "unavailable");
+  t.regex(error.message, /ECONNREFUSED/);
+
+  await startCollector(t, { listen: address });
+  t.is((await sender.send(envelope({ messages: [sample(1)] }))).delivery, "stored");
+});
+
+test("a peer that takes the connection and never speaks is given up after the deadline, and its connection is ended", async (t) => {
+  const sockets: Socket[] = [];
+  const silent = createServer((socket) => sockets.push(socket.on("error", () => socket.destroy()))).listen(
+    0,
+    "127.0.0.1",
+  );
+  await once(silent, "listening");
+  t.teardown(() => silent.close());
+  const address = `127.0.0.1:${String((silent.address() as AddressInfo).port)}`;
+  await using sender = openGrpcSender({ address, connectTimeoutMs: 200 });
+
+  const error = await refusal(t, sender.send(envelope({ messages: [sample(1)] })));
+
+  t.is(error.code, "deadline");
+  t.true(error.retryable);
+  t.is(error.message, `connect to collector ${address}: no answer within 0.2 s; is it a collector?`);
+  t.is(sockets.length, 1);
+  for (const socket of sockets) socket.resume();
+  await waitUntil("the connection has ended", () =>
+    sockets.every((socket) => socket.destroyed || socket.readableEnded),
+  );
+});
+
+test("when the connection breaks, everything that waits is refused and may be sent again", async (t) => {
+  const collector = await startCollector(t);
+  const proxy = await TcpProxy.start(t, collector.address);
+  await using sender = openGrpcSender({ address: proxy.address });
+  await sender.send(envelope({ messages: [sample(1)] }));
+  proxy.blackHole();
+  const waiting = [2, 3].map((firstSequence) =>
+    sender.send(envelope({ firstSequence, messages: [sample(firstSequence)] })),
+  );
+
+  proxy.cut();
+
+  for (const promise of waiting) t.true((await refusal(t, promise)).retryable);
+  proxy.restore();
+  t.is((await sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }))).delivery, "stored");
+});
+
+test("a half-closed connection is a broken one", async (t) => {
+  const collector = await startCollector(t);
+  const proxy = await TcpProxy.start(t, collector.address);
+  await using sender = openGrpcSender({ address: proxy.address });
+  await sender.send(envelope({ messages: [sample(1)] }));
+  proxy.blackHole();
+  const waiting = sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }));
+
+  proxy.halfClose();
+
+  t.true((await refusal(t, waiting)).retryable);
+});
+
+test("bytes that are no envelope are refused for good", async (t) => {
+  const collector = await startCollector(t);
+  await using sender = openGrpcSender({ address: collector.address });
+  const bytes = new Uint8Array([0xff, 0xff, 0xff]);
+
+  const error = await refusal(t, sender.send({ ...envelope(), bytes }));
+
+  t.is(error.code, "invalid-envelope");
+  t.false(error.retryable);
+});
+
+test("a signal ends the wait for an answer, and the answers of others still find their senders", async (t) => {
+  const collector = await startCollector(t);
+  const proxy = await TcpProxy.start(t, collector.address);
+  await using sender = openGrpcSender({ address: proxy.address });
+  await sender.send(envelope({ messages: [sample(1)] }));
+  proxy.blackHole();
+  const patience = new AbortController();
+  const impatient = sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }), patience.signal);
+  const patient = sender.send(envelope({ firstSequence: 3, messages: [sample(3)] }));
+
+  patience.abort(new Error("enough"));
+
+  await t.throwsAsync(impatient, { message: "enough" });
+  proxy.restore();
+  const receipt = await patient;
+  t.deepEqual(receipt.delivery === "stored" && receipt.acknowledgement.committed, { first: 3n, last: 3n });
+});
+
+test("disposing refuses what waits and what comes later, and twice is once", async (t) => {
+  const collector = await startCollector(t);
+  const proxy = await TcpProxy.start(t, collector.address);
+  const sender = openGrpcSender({ address: proxy.address });
+  await sender.send(envelope({ messages: [sample(1)] }));
+  proxy.blackHole();
+  const waiting = sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }));
+
+  const disposals = [sender[Symbol.asyncDispose](), sender[Symbol.asyncDispose]()];
+
+  t.is((await refusal(t, waiting)).code, "closed");
+  t.is((await refusal(t, sender.send(envelope()))).code, "closed");
+  await Promise.all(disposals);
+});
+
+test("the unary call gives the stream's answers, and an envelope that comes again changes nothing", async (t) => {
+  const collector = await startCollector(t);
+  await using sender = openGrpcSender({ address: collector.address });
+  const client = new CollectorServiceClient(collector.address, credentials.createInsecure());
+  t.teardown(() => {
+    client.close();
+  });
+  const unary = (sent: OutgoingEnvelope): Promise<SendMessagesResponse> =>
+    new Promise((resolve, reject) => {
+      client.sendMessages({ envelope: Envelope.decode(sent.bytes) }, (error, response) => {
+        if (error === null) resolve(response);
+        else reject(error);
+      });
+    });
+  const noTask = resourceInfo();
+  if ("resourceInfo" in noTask) delete noTask.resourceInfo.taskId;
+  const sent = envelope({ messages: [workflowStart(), sample(1), noTask], lastSequence: 3 });
+
+  const first = await unary(sent);
+  const again = await unary(sent);
+  const streamed = await sender.send(sent);
+
+  t.is(first.acknowledgement?.rejections.length, 1);
+  t.like(first.acknowledgement, { committed: { first: 1n, last: 3n }, closed: true });
+  t.deepEqual(again, first);
+  t.deepEqual(streamed, { delivery: "stored", acknowledgement: first.acknowledgement });
+  const database = openDatabase(t, collector.database);
+  t.is(database.count("resource"), 1);
+  t.is(database.count("workflow"), 1);
+  t.is(database.count("collector_rejected"), 1);
+});

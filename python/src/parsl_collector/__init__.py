@@ -1,0 +1,31 @@
+"""Monitoring for Parsl that loses nothing.
+
+CollectorHub takes the place of Parsl's MonitoringHub in a Config; CollectorRadio lets workers stream to the
+collector themselves. Nothing here imports gRPC before it is needed: workers import this package too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from parsl_collector._node import CollectorStartError
+    from parsl_collector.hub import CollectorHub
+    from parsl_collector.radio import CollectorRadio
+
+__all__ = ["CollectorHub", "CollectorRadio", "CollectorStartError"]
+
+_HOMES = {
+    "CollectorHub": "parsl_collector.hub",
+    "CollectorRadio": "parsl_collector.radio",
+    "CollectorStartError": "parsl_collector._node",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)

@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import type { ExecutionContext } from "ava";
-
+import type { Scope } from "./scope.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 import { within } from "./wait.js";
 
@@ -39,10 +38,7 @@ export interface RunningCollector {
 }
 
 /** Runs `parsl-collector serve` until the test ends and waits until it is ready. */
-export async function startCollector(
-  t: ExecutionContext,
-  options: CollectorOptions = {},
-): Promise<RunningCollector> {
+export async function startCollector(t: Scope, options: CollectorOptions = {}): Promise<RunningCollector> {
   const database = options.database ?? join(temporaryDirectory(t), "monitoring.db");
   const child = spawn(
     process.execPath,

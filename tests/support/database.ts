@@ -1,5 +1,5 @@
 import Database from "better-sqlite3";
-import type { ExecutionContext } from "ava";
+import type { Scope } from "./scope.js";
 
 export type Row = Record<string, unknown>;
 
@@ -12,7 +12,7 @@ export interface ReadableDatabase {
 }
 
 /** Opens the file read-only until the test ends. */
-export function openDatabase(t: ExecutionContext, path: string): ReadableDatabase {
+export function openDatabase(t: Scope, path: string): ReadableDatabase {
   const database = new Database(path, { readonly: true, timeout: 10_000 });
   t.teardown(() => database.close());
   const value = (sql: string, ...values: readonly unknown[]): unknown =>

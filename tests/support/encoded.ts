@@ -33,13 +33,20 @@ export function envelopeOf(messages: readonly Message[], fields: EnvelopeFields 
   }).finish();
 }
 
+/** Field number of Envelope.messages. */
+const messagesField = 6;
+
 /** The bytes of an envelope whose messages are given as bytes, broken or unknown ones among them. */
 export function envelopeOfBytes(messages: readonly Uint8Array[], fields: EnvelopeFields = {}): Uint8Array {
-  const messagesTag = (6 << 3) | 2; // field 6, a length follows
   return Buffer.concat([
     envelopeOf([], fields),
-    ...messages.flatMap((bytes) => [Uint8Array.of(messagesTag), varint(bytes.length), bytes]),
+    ...messages.map((bytes) => lengthDelimited(messagesField, bytes)),
   ]);
+}
+
+/** A field of protobuf whose value is bytes; numbers of fields up to 15. */
+export function lengthDelimited(field: number, bytes: Uint8Array): Buffer {
+  return Buffer.concat([Uint8Array.of((field << 3) | 2), varint(bytes.length), bytes]);
 }
 
 function varint(value: number): Uint8Array {

@@ -34,6 +34,9 @@ MOST_BYTES = 32 * 1024 * 1024
 _MOST_TEXT = 4096
 """Characters of something unreadable that are kept for a person to read."""
 
+_MOST_MARK = 100
+"""Bytes that the mark of a cut takes at most."""
+
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _SECOND = datetime.timedelta(seconds=1)
 
@@ -46,8 +49,8 @@ def encode(tagged: object) -> list[Encoded]:
             if not isinstance(body, (list, tuple)):
                 raise _Unreadable(f"BLOCK_INFO: expected a list of blocks, got {type(body).__name__}")
             return [_encode_one(kind, entry) for entry in body]
-    except _Unreadable as e:
-        return [unreadable(str(e), tagged)]
+    except Exception as e:  # a tag may be anything too
+        return [unreadable(_reason(e), tagged)]
     return [_encode_one(kind, body)]
 
 
@@ -75,8 +78,8 @@ def _parts(tagged: object) -> tuple[str, object]:
     tag, body = tagged
     # By name: whoever unpickled it may have another MessageType than the one here.
     name = getattr(tag, "name", None)
-    if name not in _KINDS:
-        raise _Unreadable(f"unknown message type {tag!r}"[:_MOST_TEXT])
+    if not isinstance(name, str) or name not in _KINDS:
+        raise _Unreadable(f"unknown message type {tag!r:.200}")
     return name, body
 
 
@@ -89,26 +92,58 @@ def _encode_one(kind: str, body: object) -> Encoded:
             run_id = _text(run)
         field, make = _KINDS[kind]
         message = make(body)
-        data = pb.MonitoringMessage(**{field: message}).SerializeToString()
+        data = message.SerializeToString()
         if len(data) > MOST_BYTES:
-            _cut(message, len(data))
-            data = pb.MonitoringMessage(**{field: message}).SerializeToString()
-        return Encoded(run_id, data)
+            data = _cut(message, len(data)).SerializeToString()
+        # The MonitoringMessage around it is this one field: written here it costs no copy of the message.
+        return Encoded(run_id, length_delimited(_NUMBERS[field], data))
     except Exception as e:  # a dict may hold anything, and raise anything
-        return unreadable(f"{kind}: {e}", body, run_id)
+        return unreadable(f"{kind}: {_reason(e)}", body, run_id)
 
 
-def _cut(message: Message, size: int) -> None:
+def length_delimited(number: int, data: bytes) -> bytes:
+    """A protobuf field, 15 at most by number, of bytes that are encoded already."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def varint(value: int) -> bytes:
+    """A protobuf varint."""
+    if value < 0x80:
+        return _BYTES[value]
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_BYTES = [bytes([value]) for value in range(0x80)]
+_NUMBERS = {field.name: field.number for field in pb.MonitoringMessage.DESCRIPTOR.fields}
+
+
+def _reason(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
+
+
+def _cut(message: Message, size: int) -> Message:
     """Cuts the longest texts of a message until it is small enough, with a mark that a reader sees."""
     texts = {f.name: v for f, v in message.ListFields() if isinstance(v, str)}
     excess = size - MOST_BYTES
     for name, text in sorted(texts.items(), key=lambda item: -len(item[1])):
         if excess <= 0:
-            return
-        kept = text.encode()[: max(0, len(text.encode()) - excess - 100)].decode(errors="ignore")
+            break
+        whole = text.encode()
+        kept = whole[: max(0, len(whole) - excess - _MOST_MARK)].decode(errors="ignore")
         marked = f"{kept}... [cut by parsl-collector: kept {len(kept)} of {len(text)} characters]"
         setattr(message, name, marked)
-        excess -= len(text.encode()) - len(marked.encode())
+        excess -= len(whole) - len(marked.encode())
+    if excess > 0:
+        raise _Unreadable(f"it has {size} bytes, more than the {MOST_BYTES} that can be sent")
+    return message
 
 
 # Converters: from what Parsl's dicts hold to what protobuf takes. They raise for anything else; the message is

@@ -54,7 +54,8 @@ export function encodeEnvelope(speaker: Speaker, cut: Cut): Uint8Array {
 
 function encode(message: MonitoringMessage): Uint8Array {
   try {
-    return Envelope.encode({ ...emptyEnvelope, messages: [message] }).finish();
+    // Copied into Node's pool: small arrays of their own, freed in no order, would fragment the memory.
+    return Buffer.from(Envelope.encode({ ...emptyEnvelope, messages: [message] }).finish());
   } catch (cause) {
     const kind = message.kind?.$case ?? "message";
     throw new CollectorError("invalid-argument", `encode ${kind}: ${reasonOf(cause)}`, { cause });

@@ -1,0 +1,189 @@
+import test from "ava";
+
+import { monitoringMessage } from "../../src/client/message.js";
+import { MonitoringMessage } from "../../src/model/messages.js";
+import {
+  at,
+  blockInfo,
+  nodeInfo,
+  resourceInfo,
+  sample,
+  taskInfo,
+  textAt,
+  workflowStart,
+} from "../support/builders.js";
+import { envelopeOfBytes, newSenderId } from "../support/encoded.js";
+import { newRunId, sharedCollector } from "../support/shared-collector.js";
+
+/** What users report of single rows: duplicates, missing and odd values, large and broken messages. */
+
+const shared = sharedCollector();
+
+test("case 4: a sample that is said twice costs its batch nothing, and is counted once as a duplicate", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+  const samples = Array.from({ length: 20 }, (_, n) => sample(n === 13 ? 7 : n));
+
+  await service.send([workflowStart(), taskInfo()], { runId });
+  const { rejections } = await service.send(samples, { runId });
+
+  t.deepEqual(rejections, []);
+  t.is(db.rows("SELECT * FROM resource WHERE run_id = ?", runId).length, 19);
+  t.like((await service.status(runId)).total, { stored: 22n, duplicateRows: 1n, rejected: 0n });
+});
+
+test("case 5: managers that register on one node in one instant have a row each", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  await service.send([workflowStart(), ...["a", "b", "c"].map((uid) => nodeInfo({ uid }))], { runId });
+
+  t.deepEqual(
+    db.rows("SELECT uid FROM node WHERE run_id = ? ORDER BY uid", runId).map((row) => row["uid"]),
+    ["a", "b", "c"],
+  );
+});
+
+test("case 22: a block whose submission failed has a row with no job", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  await service.send([blockInfo({ blockId: "2", jobId: undefined, status: "FAILED" })], { runId });
+
+  t.deepEqual(db.rows("SELECT block_id, job_id, status FROM block WHERE run_id = ?", runId), [
+    { block_id: "2", job_id: null, status: "FAILED" },
+  ]);
+});
+
+test("case 23: 1,200 blocks and then 20,000 in one envelope of over 4 MB are all stored", async (t) => {
+  const { service, db } = shared();
+  const blocks = (count: number) =>
+    Array.from({ length: count }, (_, n) =>
+      blockInfo({ blockId: String(n), jobId: `job-${"x".repeat(200)}` }),
+    );
+
+  for (const count of [1_200, 20_000]) {
+    const runId = newRunId();
+    await service.send(blocks(count), { runId });
+    t.is(db.value("SELECT count(*) FROM block WHERE run_id = ?", runId), count);
+  }
+});
+
+test("case 47: a task with 5 MB of inputs is stored whole, and the ones after it as well", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+  const taskInputs = "é".repeat(2_500_000); // 5 MB as UTF-8
+
+  await service.send([workflowStart(), taskInfo({ taskInputs })], { runId });
+  await service.send(
+    Array.from({ length: 10 }, (_, n) => taskInfo({ taskId: n + 1 })),
+    { runId },
+  );
+
+  t.is(db.value("SELECT count(*) FROM task WHERE run_id = ?", runId), 11);
+  t.true(db.value("SELECT task_inputs FROM task WHERE run_id = ? AND task_id = 0", runId) === taskInputs);
+});
+
+test("case 66: two samples 300 microseconds apart are two rows with all their digits", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  await service.send(
+    [at(3), at(3.0003)].map((timestamp) => resourceInfo({ timestamp })),
+    { runId },
+  );
+
+  t.deepEqual(
+    db.rows("SELECT timestamp FROM resource WHERE run_id = ? ORDER BY timestamp", runId),
+    [textAt(3), textAt(3.0003)].map((timestamp) => ({ timestamp })),
+  );
+});
+
+test("case 69: a node's being active is stored as 1 and 0", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  await service.send([nodeInfo({ active: true }), nodeInfo({ active: false })], { runId });
+
+  t.deepEqual(
+    db.rows("SELECT active, typeof(active) AS type FROM node WHERE run_id = ? ORDER BY active", runId),
+    [
+      { active: 0, type: "integer" },
+      { active: 1, type: "integer" },
+    ],
+  );
+});
+
+test("case 76: whatever is no message costs only itself, and is kept with its reason", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+  const senderId = newSenderId();
+  const encode = (message: Parameters<typeof monitoringMessage>[0]) =>
+    MonitoringMessage.encode(monitoringMessage(message)).finish();
+  const good = (taskId: number) => encode(taskInfo({ taskId }));
+  const reasons: readonly (readonly [Uint8Array, RegExp])[] = [
+    [
+      encode({ unreadableMessage: { reason: "expected a tuple of two, got NoneType", text: "None" } }),
+      /could not read it: expected a tuple of two, got NoneType/,
+    ],
+    [Uint8Array.of((14 << 3) | 2, 0), /kind of message that this collector does not know/],
+    [encode(taskInfo({ taskStatusName: undefined })), /TASK_INFO lacks task_status_name/],
+    [Uint8Array.of(0x22, 100, 0x10), /its bytes are no message/],
+    [new Uint8Array(), /kind of message that this collector does not know/],
+    [encode({ nodeInfo: {} }), /NODE_INFO lacks timestamp/],
+  ];
+
+  const { rejections } = await service.sendBytes(
+    envelopeOfBytes([good(0), ...reasons.flatMap(([bad], index) => [bad, good(index + 1)])], {
+      runId,
+      senderId,
+    }),
+  );
+
+  t.is(rejections.length, reasons.length);
+  reasons.forEach(([, reason], index) => {
+    t.is(rejections[index]?.sequence, BigInt(2 * index + 2));
+    t.regex(rejections[index]?.reason ?? "", reason);
+  });
+  t.is(db.value("SELECT count(*) FROM task WHERE run_id = ?", runId), reasons.length + 1);
+  t.deepEqual(
+    db
+      .rows("SELECT message FROM collector_rejected WHERE sender_id = ? ORDER BY sequence", senderId)
+      .map((row) => row["message"]),
+    reasons.map(([bad]) => Buffer.from(bad)),
+  );
+});
+
+test("case 77: a figure that a probe left out is NULL, one that is zero is zero", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  await service.send(
+    [
+      resourceInfo({ timestamp: at(1), psutilProcessDiskRead: undefined }),
+      resourceInfo({ timestamp: at(2), psutilProcessDiskRead: 0 }),
+    ],
+    { runId },
+  );
+
+  t.deepEqual(
+    db.rows(
+      "SELECT psutil_process_disk_read AS bytes, typeof(psutil_process_disk_read) AS type FROM resource WHERE run_id = ? ORDER BY timestamp",
+      runId,
+    ),
+    [
+      { bytes: null, type: "null" },
+      { bytes: 0, type: "real" },
+    ],
+  );
+});
+
+test("case 78: a sample that comes after the end of its try is stored", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  await service.send([workflowStart(), taskInfo({ taskStatusName: "exec_done" })], { runId });
+  await service.send([sample(1)], { runId });
+
+  t.is(db.value("SELECT count(*) FROM resource WHERE run_id = ?", runId), 1);
+});

@@ -1,0 +1,40 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+
+import { collectorMain } from "./collector.js";
+import type { Scope } from "./scope.js";
+import { within } from "./wait.js";
+
+/** What a command that ended said. */
+export interface Ended {
+  /** Its exit code, or the name of the signal that ended it. */
+  readonly exit: number | NodeJS.Signals;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  /** Options of Node itself. */
+  readonly nodeArgs?: readonly string[];
+  /** The Node to run with; this process's by default. */
+  readonly node?: string;
+  readonly deadlineMs?: number;
+}
+
+/** Runs `parsl-collector` with these arguments until it ends by itself, within 5 seconds by default. */
+export async function runToEnd(
+  t: Scope,
+  args: readonly string[],
+  { nodeArgs = [], node = process.execPath, deadlineMs = 5_000 }: RunOptions = {},
+): Promise<Ended> {
+  const child = spawn(node, [...nodeArgs, collectorMain, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  t.teardown(() => child.kill("SIGKILL"));
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  const [stdout, stderr, [code, signal]] = await within(
+    `the end of parsl-collector ${args.join(" ")}`,
+    ended,
+    deadlineMs,
+  );
+  return { exit: (signal ?? code) as number | NodeJS.Signals, stdout, stderr };
+}

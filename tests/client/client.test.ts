@@ -160,8 +160,8 @@ test("after a permanent refusal send says why", async (t) => {
 
   const error = await t.throwsAsync(client.send(sample(2)), { instanceOf: CollectorError });
 
-  t.regex(error?.message ?? "", /^send: wrong address/);
-  t.is(error?.code, "invalid-argument");
+  t.regex(error.message, /^send: wrong address/);
+  t.is(error.code, "invalid-argument");
 });
 
 test("close sends what is left and a closing note, and waits for both", async (t) => {

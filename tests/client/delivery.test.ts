@@ -9,7 +9,7 @@ import { openGrpcSender } from "../../src/radios/grpc/sender.js";
 import { nodeInfo, runId, sample, taskInfo, workflowStart } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
-import { collectorStatus } from "../support/status.js";
+import { Service } from "../support/service.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { waitUntil, within } from "../support/wait.js";
 
@@ -51,7 +51,7 @@ test("a collector that is killed in the middle of 20,000 messages and started ag
 
   t.deepEqual(client.counts, { sent: 20_001, acknowledged: 20_001, rejected: 0 });
   haveAllSamples(t, first.database, 20_000);
-  const { senders } = await collectorStatus(second.address);
+  const { senders } = await Service.connect(t, second.address).status();
   t.like(senders[0], { senderId: client.senderId, lastSequence: 20_001n, closed: true, missing: [] });
 });
 
@@ -92,7 +92,7 @@ test("50 NodeInfo whose acknowledgement is lost after the commit are 50 rows", a
 
   t.is(openDatabase(t, collector.database).count("node"), 50);
   t.is(proxy.connections, 2);
-  const { total } = await collectorStatus(collector.address);
+  const { total } = await Service.connect(t, collector.address).status();
   t.like(total, { stored: 51n, repeated: 50n, missing: 0n });
 });
 
@@ -143,7 +143,7 @@ test("a collector that takes the connection and does not speak is tried again un
   const waiting = await waitUntil("an attempt is given up", () =>
     states.find((state) => state.at === "waiting"),
   );
-  t.is(waiting.at === "waiting" && waiting.reason.code, "deadline");
+  t.is(waiting.reason.code, "deadline");
   proxy.restore();
   await within("the client's close", client.close());
 
@@ -231,7 +231,7 @@ test("an address at which something else answers is a failure that says so", asy
   const error = await t.throwsAsync(within("the client's failure", client.flush()));
 
   t.regex(
-    error?.message ?? "",
+    error.message,
     /UNIMPLEMENTED.*no collector listens there, check the address; 1 of 1 messages are not/,
   );
 });

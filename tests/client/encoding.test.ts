@@ -90,7 +90,7 @@ test("the longest text is cut between characters, with a mark, and the rest is k
     const mark = /\.\.\. \[cut by parsl-collector: kept (\d+) of 1500 characters\]$/.exec(text);
     const kept = text.slice(0, mark?.index);
     t.true(inputs.startsWith(kept));
-    t.is([...kept].length, Number(mark?.[1]));
+    t.is(Array.from(kept).length, Number(mark?.[1]));
   }
   return undefined;
 });

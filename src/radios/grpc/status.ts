@@ -32,7 +32,7 @@ export function streamError(
 ): CollectorError {
   return new CollectorError(
     codeOf(code, details),
-    `stream to collector ${address}: ${status[code] ?? String(code)}: ${details}${cures[code] ?? ""}`,
+    `stream to collector ${address}: ${status[code]}: ${details}${cures[code] ?? ""}`,
   );
 }
 

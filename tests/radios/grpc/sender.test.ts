@@ -1,28 +1,29 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 
-import { credentials } from "@grpc/grpc-js";
 import test, { type ExecutionContext } from "ava";
 
 import { CollectorError } from "../../../src/base/errors.js";
-import {
-  CollectorServiceClient,
-  type SendMessagesResponse,
-} from "../../../src/gen/parsl_collector/v1/collector_service.js";
-import { Envelope } from "../../../src/model/envelope.js";
+import type { Message } from "../../../src/client/message.js";
 import { openGrpcSender } from "../../../src/radios/grpc/sender.js";
 import type { OutgoingEnvelope } from "../../../src/radios/radio.js";
 import { resourceInfo, sample, taskInfo, workflowStart } from "../../support/builders.js";
 import { startCollector } from "../../support/collector.js";
 import { openDatabase } from "../../support/database.js";
-import { envelope } from "../../support/envelopes.js";
+import { envelopeOf, type EnvelopeFields } from "../../support/encoded.js";
+import { Service } from "../../support/service.js";
 import { TcpProxy } from "../../support/tcp-proxy.js";
 import { waitUntil } from "../../support/wait.js";
 
 async function refusal(t: ExecutionContext, promise: Promise<unknown>): Promise<CollectorError> {
-  const error = await t.throwsAsync(promise, { instanceOf: CollectorError });
-  if (error === undefined) throw new Error("nothing was thrown");
-  return error;
+  return t.throwsAsync(promise, { instanceOf: CollectorError });
+}
+
+/** An envelope of one and the same sender, as a client hands it to a radio. */
+function envelope(messages: readonly Message[] = [], fields: EnvelopeFields = {}): OutgoingEnvelope {
+  const { senderId = "5e".repeat(16), first = messages.length === 0 ? 0 : 1 } = fields;
+  const bytes = envelopeOf(messages, { ...fields, senderId, first });
+  return { bytes, senderId, firstSequence: first, count: messages.length };
 }
 
 test("overlapping sends resolve in order, each with its own acknowledgement", async (t) => {
@@ -33,7 +34,7 @@ test("overlapping sends resolve in order, each with its own acknowledgement", as
   const receipts = await Promise.all(
     [1, 3, 5].map(async (firstSequence) => {
       const receipt = await sender.send(
-        envelope({ firstSequence, messages: [sample(firstSequence), sample(firstSequence + 1)] }),
+        envelope([sample(firstSequence), sample(firstSequence + 1)], { first: firstSequence }),
       );
       order.push(firstSequence);
       return receipt;
@@ -55,7 +56,7 @@ test("an envelope of 20 MB arrives whole", async (t) => {
   const collector = await startCollector(t);
   await using sender = openGrpcSender({ address: collector.address });
 
-  await sender.send(envelope({ messages: [workflowStart(), taskInfo({ taskInputs: "x".repeat(20e6) })] }));
+  await sender.send(envelope([workflowStart(), taskInfo({ taskInputs: "x".repeat(20e6) })]));
 
   t.is(openDatabase(t, collector.database).value("SELECT length(task_inputs) FROM task"), 20e6);
 });
@@ -68,12 +69,12 @@ test("a collector that is not there is unavailable, and the next send tries agai
   await once(away, "close");
   await using sender = openGrpcSender({ address });
 
-  const error = await refusal(t, sender.send(envelope({ messages: [sample(1)] })));
+  const error = await refusal(t, sender.send(envelope([sample(1)])));
   t.is(error.code, "unavailable");
   t.regex(error.message, /ECONNREFUSED/);
 
   await startCollector(t, { listen: address });
-  t.is((await sender.send(envelope({ messages: [sample(1)] }))).delivery, "stored");
+  t.is((await sender.send(envelope([sample(1)]))).delivery, "stored");
 });
 
 test("a peer that takes the connection and never speaks is given up after the deadline, and its connection is ended", async (t) => {
@@ -87,7 +88,7 @@ test("a peer that takes the connection and never speaks is given up after the de
   const address = `127.0.0.1:${String((silent.address() as AddressInfo).port)}`;
   await using sender = openGrpcSender({ address, connectTimeoutMs: 200 });
 
-  const error = await refusal(t, sender.send(envelope({ messages: [sample(1)] })));
+  const error = await refusal(t, sender.send(envelope([sample(1)])));
 
   t.is(error.code, "deadline");
   t.true(error.retryable);
@@ -103,26 +104,26 @@ test("when the connection breaks, everything that waits is refused and may be se
   const collector = await startCollector(t);
   const proxy = await TcpProxy.start(t, collector.address);
   await using sender = openGrpcSender({ address: proxy.address });
-  await sender.send(envelope({ messages: [sample(1)] }));
+  await sender.send(envelope([sample(1)]));
   proxy.blackHole();
   const waiting = [2, 3].map((firstSequence) =>
-    sender.send(envelope({ firstSequence, messages: [sample(firstSequence)] })),
+    sender.send(envelope([sample(firstSequence)], { first: firstSequence })),
   );
 
   proxy.cut();
 
   for (const promise of waiting) t.true((await refusal(t, promise)).retryable);
   proxy.restore();
-  t.is((await sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }))).delivery, "stored");
+  t.is((await sender.send(envelope([sample(2)], { first: 2 }))).delivery, "stored");
 });
 
 test("a half-closed connection is a broken one", async (t) => {
   const collector = await startCollector(t);
   const proxy = await TcpProxy.start(t, collector.address);
   await using sender = openGrpcSender({ address: proxy.address });
-  await sender.send(envelope({ messages: [sample(1)] }));
+  await sender.send(envelope([sample(1)]));
   proxy.blackHole();
-  const waiting = sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }));
+  const waiting = sender.send(envelope([sample(2)], { first: 2 }));
 
   proxy.halfClose();
 
@@ -144,11 +145,11 @@ test("a signal ends the wait for an answer, and the answers of others still find
   const collector = await startCollector(t);
   const proxy = await TcpProxy.start(t, collector.address);
   await using sender = openGrpcSender({ address: proxy.address });
-  await sender.send(envelope({ messages: [sample(1)] }));
+  await sender.send(envelope([sample(1)]));
   proxy.blackHole();
   const patience = new AbortController();
-  const impatient = sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }), patience.signal);
-  const patient = sender.send(envelope({ firstSequence: 3, messages: [sample(3)] }));
+  const impatient = sender.send(envelope([sample(2)], { first: 2 }), patience.signal);
+  const patient = sender.send(envelope([sample(3)], { first: 3 }));
 
   patience.abort(new Error("enough"));
 
@@ -162,9 +163,9 @@ test("disposing refuses what waits and what comes later, and twice is once", asy
   const collector = await startCollector(t);
   const proxy = await TcpProxy.start(t, collector.address);
   const sender = openGrpcSender({ address: proxy.address });
-  await sender.send(envelope({ messages: [sample(1)] }));
+  await sender.send(envelope([sample(1)]));
   proxy.blackHole();
-  const waiting = sender.send(envelope({ firstSequence: 2, messages: [sample(2)] }));
+  const waiting = sender.send(envelope([sample(2)], { first: 2 }));
 
   const disposals = [sender[Symbol.asyncDispose](), sender[Symbol.asyncDispose]()];
 
@@ -176,29 +177,18 @@ test("disposing refuses what waits and what comes later, and twice is once", asy
 test("the unary call gives the stream's answers, and an envelope that comes again changes nothing", async (t) => {
   const collector = await startCollector(t);
   await using sender = openGrpcSender({ address: collector.address });
-  const client = new CollectorServiceClient(collector.address, credentials.createInsecure());
-  t.teardown(() => {
-    client.close();
-  });
-  const unary = (sent: OutgoingEnvelope): Promise<SendMessagesResponse> =>
-    new Promise((resolve, reject) => {
-      client.sendMessages({ envelope: Envelope.decode(sent.bytes) }, (error, response) => {
-        if (error === null) resolve(response);
-        else reject(error);
-      });
-    });
-  const noTask = resourceInfo();
-  if ("resourceInfo" in noTask) delete noTask.resourceInfo.taskId;
-  const sent = envelope({ messages: [workflowStart(), sample(1), noTask], lastSequence: 3 });
+  const unary = Service.connect(t, collector.address);
+  const noTask = resourceInfo({ taskId: undefined });
+  const sent = envelope([workflowStart(), sample(1), noTask], { lastSequence: 3 });
 
-  const first = await unary(sent);
-  const again = await unary(sent);
+  const first = await unary.sendBytes(sent.bytes);
+  const again = await unary.sendBytes(sent.bytes);
   const streamed = await sender.send(sent);
 
-  t.is(first.acknowledgement?.rejections.length, 1);
-  t.like(first.acknowledgement, { committed: { first: 1n, last: 3n }, closed: true });
+  t.is(first.rejections.length, 1);
+  t.like(first, { committed: { first: 1n, last: 3n }, closed: true });
   t.deepEqual(again, first);
-  t.deepEqual(streamed, { delivery: "stored", acknowledgement: first.acknowledgement });
+  t.deepEqual(streamed, { delivery: "stored", acknowledgement: first });
   const database = openDatabase(t, collector.database);
   t.is(database.count("resource"), 1);
   t.is(database.count("workflow"), 1);

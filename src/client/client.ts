@@ -4,7 +4,7 @@ import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 import { systemClock, type Clock } from "../base/clock.js";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import type { RadioSender, Receipt } from "../radios/radio.js";
-import { decodeMessage, encodeEnvelope, encodeMessage, type Speaker } from "./encoding.js";
+import { decodeMessage, encodeEnvelope, encodeMessage, encodeRefused, type Speaker } from "./encoding.js";
 import type { Message } from "./message.js";
 import { defaultBufferBytes, defaultHostname, type ClientOptions, type ClientState } from "./options.js";
 import { Progress } from "./progress.js";
@@ -51,6 +51,8 @@ export class Client implements AsyncDisposable {
   /** Connections so far. What a radio says about a cut of an earlier one comes too late to count. */
   #attempt = 0;
   #sinceTurn = 0;
+  /** Sequence of the last message that was refused and replaced. */
+  #replaced = 0;
   #rejected = 0;
   #closing: Promise<void> | undefined;
   #disposal: Promise<void> | undefined;
@@ -220,12 +222,13 @@ export class Client implements AsyncDisposable {
 
   #broke(cause: unknown): void {
     this.#attempt += 1;
-    this.#window.rewind();
     const reason =
       cause instanceof CollectorError
         ? cause
         : new CollectorError("internal", `send by radio: ${reasonOf(cause)}`, { cause });
-    if (!reason.retryable) {
+    const goesOn = reason.retryable || (reason.code === "invalid-envelope" && this.#setAside(reason));
+    this.#window.rewind();
+    if (!goesOn) {
       const told = new CollectorError(reason.code, `${reason.message}; ${this.#leftInWords()}`, {
         cause: reason,
       });
@@ -241,6 +244,23 @@ export class Client implements AsyncDisposable {
       },
       () => undefined, // given up, and `abort` has told
     );
+  }
+
+  /** An envelope was refused for good: sent again as it is, it would hold up all others for ever. Finds the
+   *  message that is to blame, by sending each alone, and puts one in its place that the collector keeps as
+   *  rejected. Returns false when that is refused too, and no message is to blame. */
+  #setAside(reason: CollectorError): boolean {
+    if (this.#window.unacknowledged === 0) return false;
+    const suspect = this.#window.lone;
+    if (suspect === undefined) {
+      this.#window.sendAlone();
+      return true;
+    }
+    const sequence = this.#window.acknowledgedUpTo + 1;
+    if (sequence === this.#replaced) return false;
+    this.#replaced = sequence;
+    this.#window.replaceFirst(encodeRefused(suspect, `refused on its way: ${reason.message}`));
+    return true;
   }
 
   /** The end, in good order or not. `reason` is for those who wait and those who come later. */

@@ -36,6 +36,14 @@ export function encodeMessage(message: Message, mostBytes = largestMessageBytes)
   return encode(cutLongestText(whole, bytes.length, mostBytes));
 }
 
+/** What takes the place of a message that the collector refuses: it keeps the place in the sequence, and the
+ *  reason with the rejected messages. */
+export function encodeRefused(refused: Uint8Array, reason: string): Uint8Array {
+  const { kind } = decodeMessage(refused);
+  const text = `${kind?.$case ?? "message"} of ${String(refused.length)} bytes`;
+  return encodeMessage({ unreadableMessage: { runId: kind?.value.runId, reason, text } });
+}
+
 /** The message of bytes that `encodeMessage` made. */
 export function decodeMessage(bytes: Uint8Array): MonitoringMessage {
   return Envelope.decode(bytes).messages[0] ?? { kind: undefined };

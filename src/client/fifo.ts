@@ -17,6 +17,10 @@ export class Fifo<T> {
     return this.#items[this.#head + index];
   }
 
+  replaceFirst(item: T): void {
+    if (this.length > 0) this.#items[this.#head] = item;
+  }
+
   /** Removes the front item. */
   shift(): T | undefined {
     if (this.length === 0) return undefined;

@@ -42,6 +42,8 @@ export class Window {
   #releasedBytes = 0;
   /** Whether an acknowledgement came since the last cut: then a part-filled envelope need not wait. */
   #answered = false;
+  /** Messages up to this sequence travel alone, one after the other. */
+  #aloneUpTo = 0;
   #note: "none" | "wanted" | "cut" | "acknowledged" = "none";
 
   constructor(limits: WindowLimits = windowLimits) {
@@ -72,6 +74,11 @@ export class Window {
     return this.#releasedBytes;
   }
 
+  /** The first message that is not acknowledged, when it travels alone. */
+  get lone(): Uint8Array | undefined {
+    return this.#isAlone ? this.#messages.at(0) : undefined;
+  }
+
   /** Whether the closing note and every message before it are acknowledged. */
   get finished(): boolean {
     return this.#note === "acknowledged" && this.#messages.length === 0;
@@ -95,7 +102,7 @@ export class Window {
   next(): Cut | undefined {
     const uncut = this.lastSequence - this.#cutUpTo;
     const onTheWay = this.#onTheWay.length;
-    if (onTheWay >= this.#limits.envelopes) return undefined;
+    if (onTheWay >= (this.#isAlone ? 1 : this.#limits.envelopes)) return undefined;
     if (uncut === 0 && this.#note !== "wanted") return undefined;
     const full = uncut >= this.#limits.messages || this.#uncutBytes >= this.#limits.bytes;
     if (!full && onTheWay > 0 && !this.#answered && this.#note !== "wanted") return undefined;
@@ -128,7 +135,26 @@ export class Window {
     if (this.#note === "cut") this.#note = "wanted";
   }
 
+  /** An envelope of those on their way was refused, and nobody knows which message is to blame: when all of
+   *  them have travelled alone, it is known. To be followed by a rewind. */
+  sendAlone(): void {
+    this.#aloneUpTo = this.#cutUpTo;
+  }
+
+  /** Puts another message in the place of the first that is not acknowledged, under its sequence. */
+  replaceFirst(message: Uint8Array): void {
+    const replaced = this.#messages.at(0);
+    if (replaced === undefined) return;
+    this.#messages.replaceFirst(message);
+    this.#releasedBytes += replaced.length - message.length;
+  }
+
+  get #isAlone(): boolean {
+    return this.#acknowledged < this.#aloneUpTo;
+  }
+
   #cut(): Cut {
+    const mostMessages = this.#isAlone ? 1 : this.#limits.messages;
     const from = this.#cutUpTo - this.#acknowledged;
     const messages: Uint8Array[] = [];
     let bytes = 0;
@@ -136,7 +162,7 @@ export class Window {
       messages.push(message);
       bytes += message.length;
       message = this.#messages.at(from + messages.length);
-      if (messages.length >= this.#limits.messages) break;
+      if (messages.length >= mostMessages) break;
       if (message !== undefined && bytes + message.length > this.#limits.bytes) break;
     }
     const firstSequence = messages.length === 0 ? 0 : this.#cutUpTo + 1;

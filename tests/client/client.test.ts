@@ -135,6 +135,61 @@ test("a break of several envelopes counts as one failure", async (t) => {
   await client.abort();
 });
 
+test("a message that is refused for good is found, set aside with the reason, and holds up no other", async (t) => {
+  const { client, radio, clock } = open();
+  const stored = new Map<bigint, string>();
+  for (let taskId = 0; taskId < 1_200; taskId += 1) await client.send(resourceInfo({ taskId }));
+  const closed = client.close();
+
+  while (!(await isSettled(closed))) {
+    const envelope = radio.heard.at(-radio.pending);
+    const refused = envelope?.messages.some(
+      ({ kind }) =>
+        kind?.$case === "resourceInfo" && (kind.value.taskId === 700 || kind.value.taskId === 703),
+    );
+    if (refused === true) {
+      radio.break(new CollectorError("invalid-envelope", "larger than max"));
+    } else if (envelope !== undefined && radio.pending > 0) {
+      for (const [index, { kind }] of envelope.messages.entries()) {
+        stored.set(
+          envelope.firstSequence + BigInt(index),
+          kind?.$case === "unreadableMessage" ? `${kind.value.reason ?? ""}: ${kind.value.text ?? ""}` : "",
+        );
+      }
+      radio.acknowledge();
+    }
+    await settled();
+    clock.advance(5_000);
+    await settled();
+  }
+  await closed;
+
+  t.is(stored.size, 1_200);
+  const setAside = [...stored].filter(([, text]) => text !== "");
+  t.deepEqual(
+    setAside.map(([sequence]) => sequence),
+    [701n, 704n],
+  );
+  t.regex(setAside[0]?.[1] ?? "", /^refused on its way: larger than max: resourceInfo of \d+ bytes$/);
+  t.is(client.counts.acknowledged, 1_200);
+});
+
+test("when everything is refused, no message is to blame and the client fails", async (t) => {
+  const { client, radio, clock } = open();
+  for (let taskId = 0; taskId < 10; taskId += 1) await client.send(resourceInfo({ taskId }));
+  const flushed = client.flush();
+
+  while (!(await isSettled(flushed))) {
+    if (radio.pending > 0) radio.break(new CollectorError("invalid-envelope", "no sender_id"));
+    await settled();
+    clock.advance(5_000);
+    await settled();
+  }
+
+  await t.throwsAsync(flushed, { message: /no sender_id; 10 of 10 messages are not acknowledged/ });
+  t.is(client.state.at, "failed");
+});
+
 test("a permanent refusal is told to everyone who waits and everyone who comes later", async (t) => {
   const states: ClientState["at"][] = [];
   const { client, radio } = open({ onStateChange: (state) => states.push(state.at) });
@@ -142,7 +197,7 @@ test("a permanent refusal is told to everyone who waits and everyone who comes l
   const flushed = client.flush();
   const closed = client.close();
 
-  radio.break(new CollectorError("invalid-envelope", "the collector does not like it"));
+  radio.break(new CollectorError("invalid-argument", "the collector does not like it"));
 
   const expected = { message: /the collector does not like it; 1 of 1 messages are not acknowledged/ };
   await t.throwsAsync(flushed, expected);

@@ -2,9 +2,9 @@
 
 usage: generate.py [--check]
 
-Writes src/parsl_collector/_pb/*_pb2.py; with --check writes nothing and fails when they would differ. Run it
-with the grpcio-tools of requirements-dev.txt: code that an older one made runs on newer protobuf runtimes, not
-the other way round.
+Writes src/parsl_collector/_pb/*_pb2.py; with --check writes nothing and fails when they would differ. Run
+it with the grpcio-tools of requirements-dev.txt: code that an older one made runs on newer protobuf
+runtimes, not the other way round.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""The collector as a child of the submit process: started, watched, started again when it dies, stopped."""
+"""The collector as a child process: started, watched, started again when it dies, stopped."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ import signal
 import subprocess
 import threading
 import time
-from typing import IO
+from typing import IO, NamedTuple
 
-from parsl_collector._node import CollectorStartError, find_node, find_server
+from parsl_collector._node import CollectorStartError
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 5.0
+START_TIMEOUT_S = 4.5
 """Longest that a start may take, in the program that waits for it."""
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 10.0
 """Longest that a collector may take to drain before it is killed."""
+FIRST_BACKOFF_S = 0.1
 MOST_BACKOFF_S = 5.0
+_STEADY_S = 10.0
+"""A collector that lived so long is started again without waiting."""
+
+
+class CollectorCommand(NamedTuple):
+    """How a collector is started."""
+
+    node: str
+    server: str
+    database: str
+    options: tuple[str, ...]
+    log_path: str
 
 
 class CollectorProcess:
-    """One collector on one database file. Raises CollectorStartError, with nothing left running, when it
-    cannot be started."""
+    """A collector on one database file. Raises CollectorStartError, with nothing left running, when it cannot
+    be started."""
 
-    def __init__(
-        self, *, database: str, listen: str, node: str | None, options: list[str], log_path: str
-    ) -> None:
-        self.database = database
-        self._command = [
-            find_node(node),
-            find_server(),
-            "serve",
-            "--database",
-            database,
-            "--exit-with-parent",
-            *options,
-        ]
-        self._log_path = log_path
-        self._stopping = threading.Event()
-        self._process, self.address = self._start(listen)
+    def __init__(self, command: CollectorCommand, listen: str) -> None:
+        self._command = command
+        self._is_stopping = threading.Event()
+        self._process, self.address = _start(command, listen)
         self._watcher = threading.Thread(target=self._watch, name="parsl-collector-watch", daemon=True)
         self._watcher.start()
 
@@ -52,69 +53,77 @@ class CollectorProcess:
 
     def stop(self) -> None:
         """Lets it drain, and kills it when it does not come to an end."""
-        self._stopping.set()
-        process = self._process
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            logger.error("monitoring: the collector does not drain within %s s; killing it", STOP_TIMEOUT_S)
-            process.kill()
-            process.wait()
+        self._is_stopping.set()
+        self._process.terminate()
         self._watcher.join(STOP_TIMEOUT_S)
-
-    def _start(self, listen: str) -> tuple[subprocess.Popen[bytes], str]:
-        with open(self._log_path, "ab") as log:
-            log_start = log.tell()
-            # In a group of its own: Ctrl-C is for the program, which then ends the collector in good order.
-            process = subprocess.Popen(
-                [*self._command, "--listen", listen],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        assert process.stdout is not None
-        line = _read_line(process.stdout, START_TIMEOUT_S)
-        process.stdout.close()  # the ready line is all that it says there
-        try:
-            return process, str(json.loads(line)["address"])
-        except (ValueError, KeyError):
-            process.kill()
-            process.wait()
-        said = _last_line(self._log_path, log_start)
-        raise CollectorStartError(
-            said or f"start the collector: it was not ready within {START_TIMEOUT_S} s; see {self._log_path}"
-        )
+        if self._watcher.is_alive():
+            logger.error("monitoring: the collector does not drain within %s s; killing it", STOP_TIMEOUT_S)
+            self._process.kill()
+            self._watcher.join()
 
     def _watch(self) -> None:
-        attempt = 0
+        failures = 0
         while True:
+            began = time.monotonic()
             status = self._process.wait()
-            if self._stopping.is_set():
+            if self._is_stopping.is_set():
                 return
             logger.warning(
-                "monitoring: the collector died (%s); starting it again on %s, nothing that was acknowledged is lost",
+                "monitoring: the collector ended (%s); starting it again at %s, messages are kept until then",
                 _describe(status),
                 self.address,
             )
-            while not self._stopping.is_set():
-                began = time.monotonic()
+            failures = 0 if time.monotonic() - began > _STEADY_S else failures + 1
+            while not self._is_stopping.wait(_backoff(failures)):
                 try:
-                    self._process, _ = self._start(self.address)
+                    self._process, _ = _start(self._command, self.address)
                 except (CollectorStartError, OSError) as e:
-                    attempt += 1
-                    if attempt == 1:
+                    failures += 1
+                    if failures <= 2:
                         logger.error("monitoring: the collector cannot be started again, still trying: %s", e)
-                    self._stopping.wait(min(MOST_BACKOFF_S, 0.1 * 2**attempt))
                     continue
                 logger.warning("monitoring: the collector runs again (pid %d)", self._process.pid)
-                # One that dies at once must not make this loop spin.
-                attempt = 0
-                self._stopping.wait(max(0.0, 0.2 - (time.monotonic() - began)))
                 break
-            if self._stopping.is_set() and self._process.poll() is None:
+            if self._is_stopping.is_set():
+                # The one that was started while stop() told its predecessor.
                 self._process.terminate()
+
+
+def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Starts a collector and waits until it is ready. Returns it and its address."""
+    with open(command.log_path, "ab") as log:
+        log_start = log.tell()
+        # stderr goes into the file, not through a pipe that somebody would have to empty. In a session of its
+        # own: Ctrl-C is for the program, which then ends the collector in good order.
+        process = subprocess.Popen(
+            [
+                command.node,
+                command.server,
+                "serve",
+                "--database",
+                command.database,
+                "--listen",
+                listen,
+                "--exit-with-parent",
+                *command.options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    line = _read_line(process.stdout, START_TIMEOUT_S)
+    process.stdout.close()  # the ready line is all that it says there
+    try:
+        return process, str(json.loads(line)["address"])
+    except (ValueError, KeyError):
+        process.kill()
+        process.wait()
+    said = _last_words(command.log_path, log_start)
+    raise CollectorStartError(
+        said or f"start the collector: it was not ready within {START_TIMEOUT_S} s; see {command.log_path}"
+    )
 
 
 def _read_line(stream: IO[bytes], timeout: float) -> bytes:
@@ -125,15 +134,15 @@ def _read_line(stream: IO[bytes], timeout: float) -> bytes:
         ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             break
-        byte = os.read(stream.fileno(), 4096)
-        if not byte:
+        some = os.read(stream.fileno(), 4096)
+        if not some:
             break
-        line += byte
+        line += some
     return line
 
 
-def _last_line(path: str, start: int) -> str:
-    """What a collector that did not start said last, for a person: its log is JSON, its last word is not."""
+def _last_words(path: str, start: int) -> str:
+    """What a collector that did not start said for a person: its log is JSON lines, its last word is not."""
     with open(path, "rb") as log:
         log.seek(start)
         lines = log.read().decode(errors="replace").splitlines()
@@ -141,7 +150,11 @@ def _last_line(path: str, start: int) -> str:
     return said[-1] if said else ""
 
 
+def _backoff(failures: int) -> float:
+    return 0.0 if failures == 0 else min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (failures - 1))
+
+
 def _describe(status: int) -> str:
     if status < 0:
-        return f"by {signal.Signals(-status).name}"
+        return f"killed by {signal.Signals(-status).name}"
     return f"exit code {status}"

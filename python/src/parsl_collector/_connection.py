@@ -18,6 +18,7 @@ import threading
 import time
 from typing import Any
 
+from parsl_collector._channel import import_grpc
 from parsl_collector._encode import Encoded, encode
 from parsl_collector._sender import MessageSender
 
@@ -36,10 +37,11 @@ CLOSE_TIMEOUT_S = 5.0
 SIGTERM_TIMEOUT_S = 0.8
 """The same after SIGTERM: Parsl kills a worker one second later."""
 
-_CHILD_TIMEOUT_S = 2.0
-"""Longest that a forked child waits for its parent to take a message."""
+_IMPORT_TIMEOUT_S = 10.0
+"""Longest that a fork waits for gRPC to be imported; a slow shared filesystem takes seconds."""
 
-_SOCKET_BUFFER_BYTES = 1024 * 1024
+_MOST_DATAGRAM = 1024 * 1024
+"""Bytes of one message of a forked child; the kernel may allow less."""
 
 _connections: dict[str, Connection] = {}
 _lock = threading.Lock()
@@ -56,124 +58,132 @@ def connection_to(address: str) -> Connection:
     return connection
 
 
-def close_connection(address: str) -> None:
-    """Closes this process's connection to `address`, if it has one of its own."""
-    connection = _connections.get(address)
-    if connection is not None and connection.is_own:
-        connection.close(CLOSE_TIMEOUT_S)
-        _connections.pop(address, None)
-
-
 class Connection:
-    """Hands messages to a thread, which encodes and sends them."""
+    """Hands messages to a thread, which encodes and sends them: 2 us in the task instead of 30."""
 
     def __init__(self, address: str) -> None:
         self._owner = os.getpid()
         self._address = address
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._marks: list[_Mark] = []
         self._lost = 0
-        self._is_full = False
-        self._closed = threading.Event()
+        self._was_full = False
+        self._is_closed = False
         self._parent_end, self._child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        for end in (self._parent_end, self._child_end):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-        self._sender = MessageSender(address, hostname=platform.node())
+        self._child_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_DATAGRAM)
+        self._child_end.settimeout(SEND_TIMEOUT_S)
+        self._marks: dict[bytes, _Mark] = {}
+        _keep_forks_out_of_imports()
+        self._sender: MessageSender | None = None
+        self._is_open = threading.Event()
         threading.Thread(target=self._encode_queue, name="parsl-collector-encode", daemon=True).start()
         threading.Thread(target=self._forward_children, name="parsl-collector-children", daemon=True).start()
         self._flush_at_sigterm()
-        # Also runs where a multiprocessing child ends, which atexit does not.
+        # Not atexit, which does not run where a multiprocessing child ends, as a worker is one.
         multiprocessing.util.Finalize(None, self.close, args=(CLOSE_TIMEOUT_S,), exitpriority=100)
-
-    @property
-    def is_own(self) -> bool:
-        """False in a forked child, where the connection is its parent's."""
-        return os.getpid() == self._owner
 
     def send(self, message: object) -> None:
         """Takes a message of Parsl's. Never raises, and holds up the caller SEND_TIMEOUT_S at most; what
         cannot be taken then is counted as lost and logged."""
-        if not self.is_own:
+        if os.getpid() != self._owner:
             self._send_to_parent(message)
         elif self._has_room():
             self._queue.put(message)
         else:
-            self._lose("its buffer is full, and the collector takes nothing")
+            self._lose("the collector takes none, and the buffer is full")
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was sent, by forked children too, is acknowledged; returns whether it is."""
         deadline = time.monotonic() + timeout
-        mark = _Mark()
+        mark = _Mark(os.urandom(16))
+        self._marks[mark.name] = mark
         # Datagrams come in the order in which they were sent, whoever sent them, so this one is behind all
-        # that a child has handed over. The forwarder passes it on to the queue.
-        self._marks.append(mark)
-        self._child_end.send(_MARK)
-        if not mark.passed.wait(timeout):
+        # that children have handed over. The forwarder passes it on to the queue.
+        try:
+            self._child_end.send(_MARK + mark.name)
+        except OSError:
+            return False
+        if not mark.passed.wait(timeout) or self._sender is None:
             return False
         return self._sender.flush(max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout: float) -> bool:
-        """Flushes and ends the connection with the closing note."""
-        if not self.is_own or self._closed.is_set():
+        """Flushes and ends the connection with the closing note. Nothing in a forked child, whose parent's
+        connection it is."""
+        if os.getpid() != self._owner or self._is_closed:
             return True
-        self._closed.set()
+        self._is_closed = True
         deadline = time.monotonic() + timeout
         self.flush(timeout)
-        complete = self._sender.close(max(0.1, deadline - time.monotonic()))
-        if not complete or self._lost:
-            counts = self._sender.counts
+        if self._sender is None:
+            return False
+        complete = self._sender.close(max(0.0, deadline - time.monotonic()))
+        counts = self._sender.counts
+        if not complete or counts.lost:
             logger.warning(
-                "monitoring: %d of %d messages of this process were stored",
-                counts.acknowledged - counts.rejected,
-                counts.added + self._lost,
+                "monitoring: of %d messages of this process the collector at %s acknowledged %d",
+                counts.given,
+                self._address,
+                counts.acknowledged,
             )
         return complete
 
     def _has_room(self) -> bool:
         if self._queue.qsize() < MOST_QUEUED:
-            self._is_full = False
+            self._was_full = False
             return True
-        deadline = time.monotonic() + (0 if self._is_full else SEND_TIMEOUT_S)
-        while time.monotonic() < deadline:
-            time.sleep(0.01)
-            if self._queue.qsize() < MOST_QUEUED:
-                return True
-        self._is_full = True
+        if not self._was_full:
+            deadline = time.monotonic() + SEND_TIMEOUT_S
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+                if self._queue.qsize() < MOST_QUEUED:
+                    return True
+            self._was_full = True
         return False
 
     def _send_to_parent(self, message: object) -> None:
-        try:
-            for run_id, data in encode(message):
-                head = run_id.encode()[:255]
-                self._child_end.settimeout(_CHILD_TIMEOUT_S)
+        for run_id, data in encode(message):
+            head = run_id.encode()[:255]
+            try:
                 self._child_end.send(_MESSAGE + bytes([len(head)]) + head + data)
-        except (
-            OSError
-        ) as e:  # the parent is gone, or takes nothing, or the message is too large for its socket
-            self._lose(f"its process takes no message of a forked child: {e}")
+            except OSError as e:  # the parent is gone, or takes nothing, or the message is too large
+                logger.warning("monitoring: a message of a forked child (%d bytes) is lost: %s", len(data), e)
 
     def _lose(self, reason: str) -> None:
+        # Numbered, so that the collector's ledger shows it as missing. Behind those that wait.
+        if self._sender is not None:
+            self._sender.add_lost()
         self._lost += 1
         if self._lost == 1:
             logger.warning("monitoring: a message to the collector at %s is lost: %s", self._address, reason)
 
     def _encode_queue(self) -> None:
+        try:
+            import_grpc()
+        except ImportError as e:
+            self._lose(f"this worker's Python cannot import gRPC ({e}); `pip install parsl-collector` there")
+            return
+        finally:
+            _imported.set()
+        sender = self._sender = MessageSender(self._address, hostname=platform.node())
+        self._is_open.set()
         while True:
             message = self._queue.get()
             if isinstance(message, _Mark):
                 message.passed.set()
                 continue
             for encoded in encode(message):
-                self._sender.add(encoded)
+                sender.add(encoded)
 
     def _forward_children(self) -> None:
+        self._is_open.wait()
+        assert self._sender is not None
         while True:
-            datagram = self._parent_end.recv(2 * _SOCKET_BUFFER_BYTES)
-            if datagram == _MARK:
-                self._queue.put(self._marks.pop(0))
+            datagram = self._parent_end.recv(_MOST_DATAGRAM)
+            if datagram.startswith(_MARK):
+                self._queue.put(self._marks.pop(datagram[1:]))
                 continue
-            data = 2 + datagram[1]
-            self._sender.add(Encoded(datagram[2:data].decode(), datagram[data:]))
+            start = 2 + datagram[1]
+            self._sender.add(Encoded(datagram[2:start].decode(), datagram[start:]))
 
     def _flush_at_sigterm(self) -> None:
         """Parsl ends its workers with SIGTERM. A program's own handler is left alone."""
@@ -182,7 +192,7 @@ class Connection:
             return
 
         def on_sigterm(signum: int, frame: object) -> None:
-            self.close(SIGTERM_TIMEOUT_S)  # nothing in a forked child
+            self.close(SIGTERM_TIMEOUT_S)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -192,9 +202,23 @@ class Connection:
 class _Mark:
     """Goes through the queue behind all messages before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: bytes) -> None:
+        self.name = name
         self.passed = threading.Event()
 
 
 _MARK = b"F"
 _MESSAGE = b"M"
+
+_imported = threading.Event()
+_forks_wait = False
+
+
+def _keep_forks_out_of_imports() -> None:
+    """A child that is forked while a thread imports gRPC inherits the locks of half of what gRPC imports,
+    and hangs when it imports one of those itself, as Parsl's monitor does. So the first fork waits for the
+    import, a tenth of a second; the first message does not."""
+    global _forks_wait
+    if not _forks_wait:
+        _forks_wait = True
+        os.register_at_fork(before=lambda: _imported.wait(_IMPORT_TIMEOUT_S))

@@ -1,7 +1,8 @@
 """The drain: a process that takes everything out of the hub's queue and sends it to the collector.
 
 A process of its own, as Parsl's database manager is: encoding in the submit process would hold up its tasks,
-and it outlives that process long enough to send what is in the queue.
+and it outlives that process long enough to send what is in the queue. gRPC is only here, so that the submit
+process, which runs the user's code and forks, has none of its threads.
 """
 
 from __future__ import annotations
@@ -9,22 +10,28 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import platform
-import queue
+import pathlib
 import signal
+import threading
 import time
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from parsl.log_utils import set_file_logger
+from parsl.logconfigs.base import oneshot_initialize_logging
 from parsl.process_loggers import wrap_with_logs
 from parsl.utils import setproctitle
 
+from parsl_collector._channel import get_status, import_grpc, open_channel
+from parsl_collector._collector_process import CollectorCommand, CollectorProcess, CollectorStartError
 from parsl_collector._encode import encode, unreadable
-from parsl_collector._pb import collector_service_pb2 as service_pb
-from parsl_collector._sender import CHANNEL_OPTIONS, SERVICE, MessageSender
+from parsl_collector._sender import MessageSender
 
 logger = logging.getLogger(__name__)
+
+HEALTH_INTERVAL_S = 5.0
+"""How often the collector is asked whether it can write."""
 
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
@@ -32,13 +39,34 @@ ORPHAN_TIMEOUT_S = 10.0
 OTHERS_QUIET_S = 1.0
 """At the end of a run, streams of other senders are waited for until nothing has come for so long."""
 
+OTHERS_TIMEOUT_S = 10.0
+"""And so long at most."""
+
+_LATE_S = 0.05
+"""Longest that something is still on its way in the queue behind the end marker."""
+
 
 class EndOfRun:
     """The last thing in the queue. No message of Parsl's can be taken for it."""
 
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
-        """Seconds that the drain may take to send what is left."""
+
+class CloseBy(NamedTuple):
+    """Said by the hub on the control pipe, beside EndOfRun: that one may be behind more than can be sent."""
+
+    timeout: float
+    """Seconds without an acknowledgement after which the drain gives up what is left."""
+
+
+class Progress(NamedTuple):
+    """Said to the hub while it waits for the end, so that it knows that it does not wait in vain."""
+
+    acknowledged: int
+
+
+class Trouble(NamedTuple):
+    """Said to the hub when recording is impaired, and again with None when it is not any more."""
+
+    reason: str | None
 
 
 class Report(NamedTuple):
@@ -47,88 +75,219 @@ class Report(NamedTuple):
     stored: int
     rejected: int
     missing: int
-    """Messages that are known to exist and did not come."""
+    """Messages that are known to exist and are not stored."""
     problem: str
     """Why something is missing; empty when nothing is."""
 
 
+class Settings(NamedTuple):
+    """What the drain is started with."""
+
+    run_dir: str
+    logging_level: int
+    log_config: Any
+    collector: CollectorCommand | None
+    """The run's own collector; None when it is not the run's."""
+    is_successor: bool = False
+    """Whether a drain before this one was killed."""
+
+
 @wrap_with_logs
-def drain(resource_msgs: Any, address: str, report: Pipe, run_dir: str, logging_level: int) -> None:
-    """Main function of the process. Ends after EndOfRun, or when the submit process is gone."""
+def drain(resource_msgs: Any, control: Pipe, settings: Settings) -> None:
+    """Main function of the process. The hub says the collector's address first. Ends after EndOfRun and
+    CloseBy, or when the submit process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, whose end is still to be stored
+    ended, end = multiprocessing.Pipe(duplex=False)
+    # From multiprocessing, when the program ends without having ended the hub.
+    signal.signal(signal.SIGTERM, lambda signum, frame: end.send(None))
     setproctitle("parsl: monitoring drain")
-    set_file_logger(os.path.join(run_dir, "monitoring_drain.log"), level=logging_level)
-    sender = MessageSender(address, hostname=platform.node())
-    deadline = time.monotonic() + _take_all(resource_msgs, sender)
-    complete = sender.close(max(0.1, deadline - time.monotonic()))
-    counts = sender.counts
-    logger.info("%d of %d messages of the submit process acknowledged", counts.acknowledged, counts.added)
+    if settings.log_config:
+        oneshot_initialize_logging(
+            log_config=settings.log_config, log_dir=pathlib.Path(settings.run_dir), log_name="collector_drain"
+        )
+    else:
+        set_file_logger(os.path.join(settings.run_dir, "collector_drain.log"), level=settings.logging_level)
+    if settings.is_successor:
+        _release_lock_of_predecessor(resource_msgs)
+    import_grpc()  # while the collector starts
     try:
-        report.send(_final_report(address, sender, complete, deadline))
-    except OSError:
-        logger.info("The submit process is gone: nobody to report to")
+        address = control.recv()
+    except EOFError:
+        logger.info("The submit process ended before its collector had started")
+        return
+    _Drain(resource_msgs, control, settings, address, ended, end).run()
 
 
-def _take_all(resource_msgs: Any, sender: MessageSender) -> float:
-    """Sends what comes until the end. Returns how many seconds are left for what is not acknowledged."""
-    parent = multiprocessing.parent_process()
-    end: float | None = None
-    while True:
+def _release_lock_of_predecessor(resource_msgs: Any) -> None:
+    """A process that is killed while it waits in Queue.get keeps the lock that readers take. There is one
+    reader, so whoever is here may release it."""
+    try:
+        resource_msgs._rlock.release()
+    except ValueError:
+        pass  # it was killed in the moment when it did not hold it
+
+
+class _Drain:
+    def __init__(
+        self, resource_msgs: Any, control: Pipe, settings: Settings, address: str, ended: Pipe, end: Pipe
+    ) -> None:
+        self._queue = resource_msgs
+        self._control = control
+        self._settings = settings
+        self._address = address
+        # No hostname: what is drained was said by many hosts, and one that is missing is not this one.
+        self._sender = MessageSender(address)
+        self._read_at = time.monotonic()
+        self._ended, self._end = ended, end
+        self._patience: float | None = None
+        """Seconds without an acknowledgement after which what is left is given up; None before the end."""
+        self._trouble: str | None = None
+
+    def run(self) -> None:
+        # A thread reads: a submit process that is killed in the middle of a message leaves a reader waiting
+        # for its rest for ever.
+        threading.Thread(target=self._read, name="parsl-collector-read", daemon=True).start()
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        acknowledged = -1
+        while True:
+            ready = wait([self._ended, self._control, parent.sentinel], self._patience or HEALTH_INTERVAL_S)
+            if parent.sentinel in ready:
+                self._end_as_orphan()
+                return
+            if self._control in ready:
+                self._hear()
+            if self._ended in ready:
+                break
+            if not ready and self._patience is None:
+                self._look_after_health()
+            elif not ready:
+                if self._sender.counts.acknowledged == acknowledged:
+                    break
+                acknowledged = self._sender.counts.acknowledged
+                self._say(Progress(acknowledged))
+        if self._patience is None and self._control.poll():
+            self._hear()
+        if self._patience is None:  # told by SIGTERM
+            self._patience = OTHERS_QUIET_S
+            self._await_silence(time.monotonic() + ORPHAN_TIMEOUT_S)
+        self._end_in_good_order(self._patience)
+
+    def _hear(self) -> None:
         try:
-            # What came before the end is in the pipe by then; the short wait is for other processes' feeders.
-            message = resource_msgs.get(timeout=1.0 if end is None else 0.02)
-        except queue.Empty:
-            if end is not None:
-                return end
-            if parent is not None and not parent.is_alive():
-                logger.warning("The submit process is gone; sending what it left")
-                end = ORPHAN_TIMEOUT_S
-            continue
+            said = self._control.recv()
         except (EOFError, OSError):
-            logger.exception("The queue is broken")
-            return ORPHAN_TIMEOUT_S
-        except Exception as e:  # unpickling may raise anything; the queue goes on with the next message
-            logger.exception("A message cannot be unpickled")
-            sender.add(unreadable(f"it cannot be unpickled: {type(e).__name__}: {e}", None))
-            continue
-        if isinstance(message, EndOfRun):
-            end = message.timeout
-            continue
-        for encoded in encode(message):
-            sender.add(encoded)
+            return  # the submit process is gone; its sentinel says so too
+        if isinstance(said, CloseBy):
+            self._patience = said.timeout
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._queue.get()
+            except Exception as e:  # unpickling may raise anything; the queue goes on with the next message
+                logger.exception("A message cannot be unpickled")
+                self._sender.add(unreadable(f"it cannot be unpickled: {type(e).__name__}: {e}", None))
+                continue
+            self._read_at = time.monotonic()
+            if isinstance(message, EndOfRun):
+                break
+            for encoded in encode(message):
+                self._sender.add(encoded)
+        self._sweep()
+        self._end.send(None)
+
+    def _sweep(self) -> None:
+        """What other processes put into the queue in the moment of the end."""
+        while True:
+            try:
+                message = self._queue.get(timeout=_LATE_S)
+            except Exception:  # Empty, or the last thing of all cannot be unpickled
+                return
+            for encoded in encode(message):
+                self._sender.add(encoded)
+
+    def _look_after_health(self) -> None:
+        trouble = self._sender.trouble
+        if trouble is None:
+            grpc = import_grpc()
+            try:
+                with open_channel(self._address) as channel:
+                    trouble = get_status(channel, self._sender.run_id, timeout=2.0).blocked_reason or None
+            except grpc.RpcError as e:
+                trouble = f"it does not answer: {e.details()}"
+        if (trouble is None) != (self._trouble is None):
+            self._say(Trouble(trouble))
+        self._trouble = trouble
+
+    def _end_in_good_order(self, patience: float) -> None:
+        acknowledged = -1
+        while not self._sender.flush(patience) and self._sender.counts.acknowledged != acknowledged:
+            acknowledged = self._sender.counts.acknowledged
+            self._say(Progress(acknowledged))
+        complete = self._sender.is_done and self._sender.close(patience)
+        self._sender.close(0)
+        counts = self._sender.counts
+        logger.info("%d of %d messages of the queue acknowledged", counts.acknowledged, counts.given)
+        if complete:
+            self._say(_final_report(self._address, self._sender))
+        else:
+            stored = counts.acknowledged - counts.rejected
+            problem = self._sender.trouble or f"the collector acknowledged nothing for {patience:g} s"
+            self._say(Report(stored, counts.rejected, counts.given - counts.acknowledged, problem))
+
+    def _await_silence(self, deadline: float) -> None:
+        """Waits until the queue is empty, as far as can be known."""
+        while time.monotonic() - self._read_at < OTHERS_QUIET_S and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _say(self, what: Progress | Trouble | Report) -> None:
+        try:
+            self._control.send(what)
+        except OSError:
+            logger.info("The submit process is gone: nobody to tell %s", what)
+
+    def _end_as_orphan(self) -> None:
+        """The submit process was killed. Its collector ends too, with what it was sent; what is still in the
+        queue goes to a new one on the same file and address."""
+        logger.warning("The submit process is gone; sending what it left")
+        deadline = time.monotonic() + ORPHAN_TIMEOUT_S
+        self._await_silence(deadline)
+        if self._settings.collector is None:
+            self._sender.close(max(0.0, deadline - time.monotonic()))
+            return
+        collector = None
+        while not self._sender.is_done and collector is None and time.monotonic() < deadline:
+            try:
+                collector = CollectorProcess(self._settings.collector, self._address)
+            except (CollectorStartError, OSError) as e:
+                logger.info("The collector cannot be started yet: %s", e)
+                time.sleep(0.1)
+        self._sender.close(max(0.0, deadline - time.monotonic()))
+        if collector is not None:
+            collector.stop()
 
 
-def _final_report(address: str, sender: MessageSender, complete: bool, deadline: float) -> Report:
+def _final_report(address: str, sender: MessageSender) -> Report:
     """The ledger's word for the run, once other senders (workers) have come to their end."""
+    grpc = import_grpc()
     counts = sender.counts
-    if not complete:
-        return Report(
-            counts.acknowledged - counts.rejected,
-            counts.rejected,
-            counts.added - counts.acknowledged,
-            f"the collector at {address} did not take them in time",
-        )
-    import grpc
-
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-        ask = channel.unary_unary(
-            SERVICE + "GetStatus",
-            request_serializer=service_pb.GetStatusRequest.SerializeToString,
-            response_deserializer=service_pb.GetStatusResponse.FromString,
-        )
+    deadline = time.monotonic() + OTHERS_TIMEOUT_S
+    with open_channel(address) as channel:
         heard, since = -1, time.monotonic()
         while True:
             try:
-                status = ask(service_pb.GetStatusRequest(run_id=sender.run_id), timeout=5.0)
+                status = get_status(channel, sender.run_id, timeout=5.0)
             except grpc.RpcError as e:
+                stored = counts.acknowledged - counts.rejected
                 return Report(
-                    counts.acknowledged - counts.rejected, counts.rejected, 0, f"GetStatus: {e.details()}"
+                    stored, counts.rejected, counts.lost, f"the collector does not answer: {e.details()}"
                 )
             total = status.total
             now = time.monotonic()
             if total.stored + total.rejected != heard:
                 heard, since = total.stored + total.rejected, now
-            others_open = any(not sender.closed for sender in status.senders) and status.open_streams > 0
+            others_open = status.open_streams > 0 and any(not other.closed for other in status.senders)
             if not others_open or now - since > OTHERS_QUIET_S or now > deadline:
                 problem = "they were sent and did not come" if total.missing else ""
                 return Report(total.stored, total.rejected, total.missing, problem)

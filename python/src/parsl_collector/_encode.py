@@ -146,8 +146,8 @@ def _cut(message: Message, size: int) -> Message:
     return message
 
 
-# Converters: from what Parsl's dicts hold to what protobuf takes. They raise for anything else; the message is
-# then unreadable. None never reaches them.
+# Converters: from what Parsl's dicts hold to what protobuf takes. They raise for anything else; the message
+# is then unreadable. None never reaches them.
 
 
 def _time(value: Any) -> Timestamp:

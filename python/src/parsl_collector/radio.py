@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from multiprocessing.queues import Queue
+from typing import Any
 
 from parsl.monitoring.radios.base import MonitoringRadioReceiver, MonitoringRadioSender, RadioConfig
+from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
 from parsl.utils import RepresentationMixin
 
 ADDRESS_ATTRIBUTE = "parsl_collector_address"
@@ -18,24 +20,35 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
     ----------
     address : str, optional
         "host:port" at which workers reach the collector. Default: where the run's CollectorHub has it listen,
-        which only workers on the submit host can reach.
+        which by default only workers on the submit host can reach.
     """
 
     def __init__(self, address: str | None = None) -> None:
         self.address = address
+        self._collector_address = address
+        self._queue: Queue | None = None
 
     def create_receiver(self, *, run_dir: str, resource_msgs: Queue) -> MonitoringRadioReceiver:
-        address = self.address or getattr(resource_msgs, ADDRESS_ATTRIBUTE, None)
-        if address is None:
+        hub_address = getattr(resource_msgs, ADDRESS_ATTRIBUTE, None)
+        self._collector_address = self.address or hub_address
+        if self._collector_address is None:
             raise ValueError(
-                "start CollectorRadio: this run's monitoring is no CollectorHub, so there is no collector to send to; "
-                "use Config(monitoring=CollectorHub(...)), or CollectorRadio(address='host:port') of a running collector"
+                "start CollectorRadio: this run's monitoring is no CollectorHub, so there is no collector to "
+                "send to; use Config(monitoring=CollectorHub(...)), or CollectorRadio(address='host:port') "
+                "of a running collector"
             )
-        self._collector_address = address
-        return _Receiver(address)
+        if hub_address is not None:
+            self._queue = resource_msgs
+        return _Receiver()
 
     def create_sender(self) -> MonitoringRadioSender:
+        if self._queue is not None:
+            # In the submit process itself (threads): the queue is there already, and gRPC is not.
+            return MultiprocessingQueueRadioSender(self._queue)
         return _Sender(self._collector_address)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_queue": None}
 
 
 class _Sender(MonitoringRadioSender):
@@ -52,14 +65,7 @@ class _Sender(MonitoringRadioSender):
 
 
 class _Receiver(MonitoringRadioReceiver):
-    """The collector receives; this only ends what tasks in the submit process itself (threads) have sent."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
+    """Nothing on the submit side: the collector receives, and the hub owns the collector."""
 
     def shutdown(self) -> None:
-        import sys
-
-        connections = sys.modules.get("parsl_collector._connection")
-        if connections is not None:
-            connections.close_connection(self._address)
+        pass

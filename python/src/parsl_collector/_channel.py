@@ -1,0 +1,51 @@
+"""How this package speaks gRPC: the import, the options of a channel, the methods of the service."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any
+
+from parsl_collector._pb import collector_service_pb2 as pb
+
+STREAM_MESSAGES = "/parsl_collector.v1.CollectorService/StreamMessages"
+_GET_STATUS = "/parsl_collector.v1.CollectorService/GetStatus"
+
+_OPTIONS = [
+    # gRPC's own retries keep what was sent on a long stream for ever; we resume by sequence.
+    ("grpc.enable_retries", 0),
+    # Clusters set http_proxy on compute nodes, and a proxy knows nothing of the collector.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A collector whose machine died is noticed, and a firewall keeps the connection.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Each attempt makes its own channel, which must not share a connection that is in backoff.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def import_grpc() -> ModuleType:
+    """gRPC, imported late: it costs 60 ms and 28 MB, which a process that sends nothing is spared."""
+    # Unset, gRPC warns at each fork, and 1 costs a second a fork. Our forked children never touch it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    import grpc
+
+    return grpc
+
+
+def open_channel(address: str) -> Any:
+    """A new channel to "host:port"."""
+    return import_grpc().insecure_channel(address, options=_OPTIONS)
+
+
+def get_status(channel: Any, run_id: str, timeout: float) -> pb.GetStatusResponse:
+    """What the collector has of a run. Raises grpc.RpcError."""
+    ask = channel.unary_unary(
+        _GET_STATUS,
+        request_serializer=pb.GetStatusRequest.SerializeToString,
+        response_deserializer=pb.GetStatusResponse.FromString,
+    )
+    return ask(pb.GetStatusRequest(run_id=run_id), timeout=timeout)

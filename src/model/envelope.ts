@@ -1,7 +1,1 @@
-export {
-  Acknowledgement,
-  ClosingNote,
-  Envelope,
-  Rejection,
-  SequenceRange,
-} from "../gen/parsl_collector/v1/envelope.js";
+export { Acknowledgement, Envelope, Rejection } from "../gen/parsl_collector/v1/envelope.js";

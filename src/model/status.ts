@@ -1,6 +1,1 @@
-export type {
-  GetStatusRequest,
-  GetStatusResponse,
-  MessageCounts,
-  SenderStatus,
-} from "../gen/parsl_collector/v1/collector_service.js";
+export type { GetStatusResponse, SenderStatus } from "../gen/parsl_collector/v1/collector_service.js";

@@ -22,8 +22,8 @@ export interface BatcherOptions {
 
 interface Waiting {
   readonly envelope: Uint8Array;
-  resolve(acknowledgement: Acknowledgement): void;
-  reject(error: CollectorError): void;
+  readonly resolve: (acknowledgement: Acknowledgement) => void;
+  readonly reject: (error: CollectorError) => void;
 }
 
 /** Group commit: everything that arrives while one group is stored makes the next one. No timer: a lone

@@ -30,11 +30,9 @@ export async function runToEnd(
 ): Promise<Ended> {
   const child = spawn(node, [...nodeArgs, collectorMain, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   t.teardown(() => child.kill("SIGKILL"));
-  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
-  const [stdout, stderr, [code, signal]] = await within(
-    `the end of parsl-collector ${args.join(" ")}`,
-    ended,
-    deadlineMs,
-  );
-  return { exit: (signal ?? code) as number | NodeJS.Signals, stdout, stderr };
+  const exit = once(child, "close").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
+  const ended = Promise.all([text(child.stdout), text(child.stderr), exit]);
+  const what = `the end of parsl-collector ${args.join(" ")}`;
+  const [stdout, stderr, exited] = await within(what, ended, deadlineMs);
+  return { exit: exited, stdout, stderr };
 }

@@ -90,9 +90,10 @@ function storeInDisorder(path: string, messages: readonly Message[], random: Gen
     const senderId = newSenderId();
     const insertRun = (from: number, to: number) =>
       insert(envelopeOf(own.slice(from, to), { senderId, first: from + 1 }));
-    for (let from = 0, to = 0; from < own.length; from = to) {
-      to = from + 1 + pick(4);
+    for (let from = 0; from < own.length;) {
+      const to = from + 1 + pick(4);
       insertRun(from, to);
+      from = to;
     }
     for (let repeats = pick(2); repeats > 0 && own.length > 0; repeats -= 1) {
       const from = pick(own.length - 1);

@@ -2,6 +2,7 @@ import type { Logger } from "../base/logger.js";
 import { CollectorError } from "../base/errors.js";
 import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import { Batcher } from "./batcher.js";
+import type { Sink } from "./sinks/sink.js";
 import type { FileOptions } from "./sinks/sqlite/file.js";
 import { openSqliteSink, type SqliteSink } from "./sinks/sqlite/sink.js";
 
@@ -31,9 +32,7 @@ export class Collector implements AsyncDisposable {
     try {
       const batcher = new Batcher(sink);
       const status = async (runId: string) => ({
-        ...(sink.blockedReason === undefined
-          ? await batcher.status(runId)
-          : { total: undefined, senders: [] }),
+        ...((await unlessBlocked(sink, () => batcher.status(runId))) ?? { total: undefined, senders: [] }),
         queuedBytes: BigInt(batcher.queuedBytes),
         blockedReason: sink.blockedReason ?? "",
       });
@@ -74,4 +73,14 @@ export class Collector implements AsyncDisposable {
     await this.#sink.abort();
     return left;
   }
+}
+
+/** The answer, or undefined when the sink is blocked before it comes: whoever asks how things are must not
+ *  wait for a lock. */
+function unlessBlocked<T>(sink: Sink, ask: () => Promise<T>): Promise<T | undefined> {
+  if (sink.blockedReason !== undefined) return Promise.resolve(undefined);
+  return new Promise((resolve, reject) => {
+    const forget = sink.whenBlocked(() => resolve(undefined));
+    void ask().then(resolve, reject).finally(forget);
+  });
 }

@@ -35,6 +35,10 @@ class RecordingSink implements Sink {
     return Promise.resolve({ total: noCounts, senders: [] });
   }
 
+  whenBlocked(): () => void {
+    return () => undefined;
+  }
+
   /** Resolves with call number `index`, counted from 0. */
   async call(index: number): Promise<Call> {
     for (;;) {
@@ -226,7 +230,7 @@ test("a sink that can never store again fails everything that waits, and what co
   (await sink.call(0)).fail(gone);
 
   t.deepEqual(
-    (await outcomes).map((outcome) => outcome.status === "rejected" && outcome.reason),
+    (await outcomes).map((outcome): unknown => outcome.status === "rejected" && outcome.reason),
     [gone, gone],
   );
   t.is(await t.throwsAsync(batcher.accept(envelope(3))), gone);

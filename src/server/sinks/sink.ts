@@ -21,4 +21,6 @@ export interface Sink extends AsyncDisposable {
   readonly failed: Promise<CollectorError>;
   /** Why the store cannot be written now; undefined while it can. */
   readonly blockedReason: string | undefined;
+  /** Calls `tell` the next time that the store cannot be written. Returns how to take that back. */
+  whenBlocked(tell: () => void): () => void;
 }

@@ -30,8 +30,9 @@ export class SqliteSink implements Sink {
   readonly #path: string;
   readonly #ended: Promise<void>;
   /** Calls that the thread has not yet answered, in order. */
-  readonly #calls: { resolve(answer: Report): void; reject(error: CollectorError): void }[] = [];
+  readonly #calls: { resolve: (answer: Report) => void; reject: (error: CollectorError) => void }[] = [];
   #blockedReason: string | undefined;
+  readonly #toldWhenBlocked = new Set<() => void>();
   #failure: CollectorError | undefined;
   #closing = false;
 
@@ -78,6 +79,11 @@ export class SqliteSink implements Sink {
 
   get blockedReason(): string | undefined {
     return this.#blockedReason;
+  }
+
+  whenBlocked(tell: () => void): () => void {
+    this.#toldWhenBlocked.add(tell);
+    return () => this.#toldWhenBlocked.delete(tell);
   }
 
   async store(group: readonly Uint8Array[]): Promise<readonly Outcome[]> {
@@ -131,12 +137,16 @@ export class SqliteSink implements Sink {
 
   #block(reason: string | undefined): void {
     this.#blockedReason = reason;
-    if (reason === undefined) this.#logger.info({ database: this.#path }, "database can be written again");
-    else
-      this.#logger.warn(
-        { database: this.#path, reason },
-        "database cannot be written for now: waiting, nothing is lost",
-      );
+    if (reason === undefined) {
+      this.#logger.info({ database: this.#path }, "database can be written again");
+      return;
+    }
+    this.#logger.warn(
+      { database: this.#path, reason },
+      "database cannot be written for now: waiting, nothing is lost",
+    );
+    for (const tell of this.#toldWhenBlocked) tell();
+    this.#toldWhenBlocked.clear();
   }
 
   #fail(error: CollectorError): void {

@@ -1,6 +1,6 @@
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
-import { MonitoringMessage } from "../model/messages.js";
+import type { MonitoringMessage } from "../model/messages.js";
 import { monitoringMessage, type Message } from "./message.js";
 import { cutLongestText } from "./long-text.js";
 import type { Cut } from "./window.js";

@@ -1,6 +1,6 @@
 import { CollectorError } from "../base/errors.js";
+import type { MonitoringMessage } from "../model/messages.js";
 import {
-  MonitoringMessage,
   NodeInfo,
   type BlockInfo,
   type ResourceInfo,

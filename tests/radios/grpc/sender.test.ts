@@ -88,12 +88,14 @@ test("a peer that takes the connection and never speaks is given up after the de
   const address = `127.0.0.1:${String((silent.address() as AddressInfo).port)}`;
   await using sender = openGrpcSender({ address, connectTimeoutMs: 200 });
 
-  const error = await refusal(t, sender.send(envelope([sample(1)])));
+  // On a busy machine the first attempt may be over before the peer has taken the connection.
+  let error: CollectorError;
+  do error = await refusal(t, sender.send(envelope([sample(1)])));
+  while (sockets.length === 0);
 
   t.is(error.code, "deadline");
   t.true(error.retryable);
   t.is(error.message, `connect to collector ${address}: no answer within 0.2 s; is it a collector?`);
-  t.is(sockets.length, 1);
   for (const socket of sockets) socket.resume();
   await waitUntil("the connection has ended", () =>
     sockets.every((socket) => socket.destroyed || socket.readableEnded),

@@ -215,10 +215,11 @@ def _path(value: Any) -> str:
         value = value[0]
     if isinstance(value, str):
         return _visible(value)
-    if isinstance(value, (bytes, os.PathLike)):
-        return _visible(os.fsdecode(value))
+    # A File is a path object too, but one elsewhere has no path here, and raises when it is asked for it.
     if hasattr(value, "scheme") and hasattr(value, "path"):
         return _visible(value.path if value.scheme == "file" else value.url)
+    if isinstance(value, os.PathLike):
+        return _visible(os.fsdecode(value))
     return _text(value)
 
 

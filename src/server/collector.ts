@@ -1,5 +1,5 @@
 import type { Logger } from "../base/logger.js";
-import { CollectorError } from "../base/errors.js";
+import type { CollectorError } from "../base/errors.js";
 import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import { Batcher } from "./batcher.js";
 import type { Sink } from "./sinks/sink.js";

@@ -96,46 +96,56 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
     process.exitCode = 1;
     return;
   }
+  // Before the ready line: whoever reads it may send a signal at once.
+  const reasons = reasonsToStop(options.exitWithParent ? parent : undefined);
   process.stdout.write(`${JSON.stringify({ address: collector.address, database, pid: process.pid })}\n`);
   logger.info({ address: collector.address }, "ready");
-  await runUntilTold(collector, options.exitWithParent ? parent : undefined, logger);
+  process.exit(await runUntilTold(collector, reasons, logger));
 }
 
-async function runUntilTold(collector: Collector, parent: number | undefined, logger: Logger): Promise<void> {
-  const told = Promise.withResolvers<string>();
+/** Why to stop, for each time that it is said: by a signal, or by the end of `parent`. */
+interface Reasons {
+  readonly first: Promise<string>;
+  readonly second: Promise<string>;
+}
+
+function reasonsToStop(parent: number | undefined): Reasons {
+  const first = Promise.withResolvers<string>();
+  const second = Promise.withResolvers<string>();
   let times = 0;
   const onSignal = (signal: string): void => {
     times += 1;
-    if (times === 1) told.resolve(signal);
-    else void stopAtOnce(collector, signal, logger);
+    (times === 1 ? first : second).resolve(signal);
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
-  const parentCheck =
-    parent === undefined
-      ? undefined
-      : setInterval(() => {
-          if (process.ppid !== parent) told.resolve("parent gone");
-        }, parentCheckMs).unref();
+  if (parent !== undefined) {
+    setInterval(() => {
+      if (process.ppid !== parent) first.resolve("parent gone");
+    }, parentCheckMs).unref();
+  }
+  return { first: first.promise, second: second.promise };
+}
+
+/** Returns the exit code. */
+async function runUntilTold(collector: Collector, reasons: Reasons, logger: Logger): Promise<number> {
   void collector.failed.then((error) => {
     logger.fatal({ reason: error.message }, "collector failed");
     process.exit(1);
   });
-  const reason = await told.promise;
-  clearInterval(parentCheck);
-  logger.info({ reason }, "draining");
-  await collector[Symbol.asyncDispose]();
-  logger.info("drained");
-  process.exit(0);
-}
-
-async function stopAtOnce(collector: Collector, signal: string, logger: Logger): Promise<void> {
+  logger.info({ reason: await reasons.first }, "draining");
+  const drained = collector[Symbol.asyncDispose]();
+  const again = await Promise.race([drained, reasons.second]);
+  if (again === undefined) {
+    logger.info("drained");
+    return 0;
+  }
   const leftBytes = await collector.abort();
   logger.error(
-    { reason: signal, leftBytes },
+    { reason: again, leftBytes },
     "stopped at once; what was not acknowledged is still with its senders",
   );
-  process.exit(1);
+  return 1;
 }
 
 function parseListen(text: string): string {

@@ -2,6 +2,7 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import {
   Server,
   ServerCredentials,
+  setLogger,
   status,
   type sendUnaryData,
   type ServerDuplexStream,
@@ -57,6 +58,9 @@ export async function openGrpcReceiver(
   statusSource: StatusSource,
   logger: Logger,
 ): Promise<GrpcReceiver> {
+  // grpc-js writes to stderr by itself, and not as lines of the log. What fails comes to us as an error too.
+  const toLog = (text: string): void => logger.debug({ text }, "grpc-js");
+  setLogger({ error: toLog, info: toLog, debug: toLog });
   const receiver = new GrpcReceiver(inbox, statusSource, logger);
   await receiver.listen(options.listen);
   return receiver;

@@ -86,7 +86,7 @@ test.serial(
   "case 40: while the file is locked, senders at full speed are held up and memory is not",
   async (t) => {
     const senders = 4;
-    const envelopesEach = 100;
+    const envelopesEach = 75;
     const collector = await startCollector(t);
     const observer = Service.connect(t, collector.address);
     await observer.send([workflowStart(), taskInfo()]);
@@ -94,7 +94,7 @@ test.serial(
     other.exec("BEGIN IMMEDIATE");
     const before = memoryMib(collector.pid, "VmRSS");
 
-    // 64 samples of 4 kB each are an envelope of 256 KiB, and all of them 100 MiB.
+    // 64 samples of 4 kB each are an envelope of 256 KiB, and all of them 75 MiB.
     const text = "x".repeat(4_000);
     let written = 0;
     const pushes = Array.from({ length: senders }, async (_, taskId) => {

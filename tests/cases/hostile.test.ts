@@ -1,0 +1,193 @@
+import { once } from "node:events";
+import { connect as connectHttp2, constants } from "node:http2";
+import { connect, type Socket } from "node:net";
+import { randomBytes } from "node:crypto";
+import { gzipSync } from "node:zlib";
+
+import { status } from "@grpc/grpc-js";
+import test from "ava";
+
+import { sample } from "../support/builders.js";
+import { envelopeOf, lengthDelimited, newSenderId } from "../support/encoded.js";
+import { newRunId, sharedCollector } from "../support/shared-collector.js";
+import { within } from "../support/wait.js";
+
+/** What reaches an open port: scanners, broken proxies, clients with bugs. */
+
+const shared = sharedCollector();
+
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/** Writes bytes to the collector's port, and waits until it has closed the connection or has had a turn to
+ *  read them all. */
+async function throwAt(address: string, bytes: Uint8Array): Promise<void> {
+  const [host = "", port = ""] = address.split(":");
+  const socket: Socket = connect({ host, port: Number(port) });
+  socket.on("error", () => undefined); // a reset is a fair answer
+  socket.resume();
+  socket.end(bytes);
+  await within("the end of a connection", once(socket, "close"));
+}
+
+/** Calls SendMessages with a body and headers of the caller's choice, as no gRPC library would let one, and
+ *  returns the gRPC status, or undefined when the stream was reset. */
+async function post(
+  address: string,
+  body: Uint8Array,
+  headers: Record<string, string> = {},
+): Promise<number | undefined> {
+  const session = connectHttp2(`http://${address}`);
+  session.on("error", () => undefined);
+  const request = session.request({
+    [constants.HTTP2_HEADER_METHOD]: "POST",
+    [constants.HTTP2_HEADER_PATH]: "/parsl_collector.v1.CollectorService/SendMessages",
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...headers,
+  });
+  let code: number | undefined;
+  const note = (from: Record<string, unknown>) => {
+    if (from["grpc-status"] !== undefined) code = Number(from["grpc-status"]);
+  };
+  request.on("response", note);
+  request.on("trailers", note);
+  request.on("error", () => undefined);
+  request.resume();
+  request.end(body);
+  await within("the end of a request", once(request, "close"));
+  session.destroy();
+  return code;
+}
+
+/** A gRPC frame: whether it is compressed, a length of 4 bytes, the message. */
+function frame(compressed: 0 | 1, message: Uint8Array, length = message.length): Buffer {
+  const header = Buffer.alloc(5);
+  header.writeUInt8(compressed, 0);
+  header.writeUInt32BE(length, 1);
+  return Buffer.concat([header, message]);
+}
+
+async function assertGoodClientWorks(t: { is(actual: unknown, expected: unknown): void }): Promise<void> {
+  const { service, db } = shared();
+  const runId = newRunId();
+  await service.send([sample(1)], { runId });
+  t.is(db.value("SELECT count(*) FROM resource WHERE run_id = ?", runId), 1);
+}
+
+test("case 46: random bytes and broken HTTP/2 at the port leave the collector serving", async (t) => {
+  const { address } = shared().collector;
+  const junk = Array.from({ length: 200 }, (_, n) => {
+    const bytes = randomBytes(1 + (n % 400));
+    if (n % 4 === 0) return bytes;
+    if (n % 4 === 1) return Buffer.concat([Buffer.from(http2Preface), bytes]);
+    if (n % 4 === 2) return Buffer.from(http2Preface.slice(0, n % http2Preface.length));
+    return Buffer.from(`GET /${bytes.toString("hex")} HTTP/1.1\r\nhost: x\r\n\r\n`);
+  });
+
+  for (let from = 0; from < junk.length; from += 20) {
+    await Promise.all(junk.slice(from, from + 20).map((bytes) => throwAt(address, bytes)));
+  }
+
+  await assertGoodClientWorks(t);
+});
+
+test("case 46: bad gzip, lengths that lie and unknown encodings are errors of their own call", async (t) => {
+  const { address } = shared().collector;
+  const gzip = { "grpc-encoding": "gzip" };
+  const request = Buffer.concat([Buffer.from([0x0a, 0]), randomBytes(20)]);
+
+  for (let n = 0; n < 25; n += 1) {
+    const codes = await Promise.all([
+      post(address, frame(1, randomBytes(50)), gzip),
+      post(address, frame(1, gzipSync(request).subarray(0, 15)), gzip),
+      post(address, frame(1, randomBytes(50)), { "grpc-encoding": "zstd" }),
+      post(address, frame(1, randomBytes(50))),
+      post(address, frame(0, randomBytes(50), 5_000)),
+      post(address, frame(0, randomBytes(50), 2 ** 32 - 1)),
+      post(address, frame(0, randomBytes(50))),
+      post(address, new Uint8Array()),
+    ]);
+    for (const code of codes) t.not(code, status.OK);
+  }
+
+  await assertGoodClientWorks(t);
+});
+
+test("case 46: a small gzip that unpacks to more than the limit is refused", async (t) => {
+  const { address } = shared().collector;
+  const bomb = gzipSync(Buffer.alloc(256 * 1024 * 1024));
+
+  const code = await post(address, frame(1, bomb), { "grpc-encoding": "gzip" });
+
+  t.is(code, status.RESOURCE_EXHAUSTED);
+  await assertGoodClientWorks(t);
+});
+
+test("a request that is larger than the limit is refused and is no end of the collector", async (t) => {
+  const { service } = shared();
+
+  const error = await t.throwsAsync(service.sendBytes(new Uint8Array(64 * 1024 * 1024 + 1)));
+
+  t.is((error as unknown as { code: number }).code, status.RESOURCE_EXHAUSTED);
+  await assertGoodClientWorks(t);
+});
+
+test("bytes that are no envelope are refused for good, with the reason", async (t) => {
+  const { service } = shared();
+
+  const broken = await t.throwsAsync(service.sendBytes(Uint8Array.of(0xff, 0xff)));
+  const nameless = await t.throwsAsync(service.send([sample(1)], { senderId: "" }));
+
+  for (const error of [broken, nameless]) {
+    t.is((error as unknown as { code: number }).code, status.INVALID_ARGUMENT);
+  }
+  t.regex(broken.message, /its bytes are no envelope/);
+  t.regex(nameless.message, /sender_id must have 1 to 64 characters/);
+});
+
+test("a stream ends at an envelope that is none, and everything else of its sender can still be stored", async (t) => {
+  const { service, db } = shared();
+  const stream = service.stream();
+  const senderId = newSenderId();
+  const runId = newRunId();
+
+  await stream.write(envelopeOf([sample(1)], { senderId, runId, first: 1 }));
+  await stream.acknowledged(1);
+  await stream.write(Uint8Array.of(0xff, 0xff));
+  await stream.write(envelopeOf([sample(2)], { senderId, runId, first: 2 }));
+  const { code, details } = await stream.ended;
+
+  t.is(code, status.INVALID_ARGUMENT);
+  t.regex(details, /its bytes are no envelope/);
+  t.is(stream.acknowledgements.length, 1);
+  await service.send([sample(2)], { senderId, runId, first: 2 });
+  t.is(db.value("SELECT count(*) FROM resource WHERE run_id = ?", runId), 2);
+  await assertGoodClientWorks(t);
+});
+
+test("a client that goes away with envelopes on their way leaves them stored and the collector serving", async (t) => {
+  const { service, collector } = shared();
+  const runId = newRunId();
+  const session = connectHttp2(`http://${collector.address}`);
+  session.on("error", () => undefined);
+  const request = session.request({
+    ":method": "POST",
+    ":path": "/parsl_collector.v1.CollectorService/StreamMessages",
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  request.on("error", () => undefined);
+  const senderId = newSenderId();
+  const envelopes = Array.from({ length: 50 }, (_, n) =>
+    envelopeOf([sample(n)], { senderId, runId, first: n + 1 }),
+  );
+  for (const envelope of envelopes) request.write(frame(0, lengthDelimited(1, envelope)));
+  await once(request, "data");
+  session.destroy();
+
+  // What was read is stored; what was not is the sender's to resend, as here.
+  for (const [n, envelope] of envelopes.entries()) {
+    t.is((await service.sendBytes(envelope)).committed?.last, BigInt(n + 1));
+  }
+  t.is((await service.status(runId)).total?.stored, 50n);
+});

@@ -16,8 +16,9 @@ from parsl_collector._node import CollectorStartError
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 4.5
-"""Longest that a start may take, in the program that waits for it."""
+START_TIMEOUT_S = 30.0
+"""Longest that a start may take. A start that fails says so at once; this is for one that hangs, and long
+enough for a cold shared filesystem."""
 STOP_TIMEOUT_S = 10.0
 """Longest that a collector may take to drain before it is killed."""
 FIRST_BACKOFF_S = 0.1

@@ -96,7 +96,9 @@ class Settings(NamedTuple):
 def drain(resource_msgs: Any, control: Pipe, settings: Settings) -> None:
     """Main function of the process. The hub says the collector's address first. Ends after EndOfRun and
     CloseBy, or when the submit process is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, whose end is still to be stored
+    # Ctrl-C is for the program, whose end is still to be stored.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     ended, end = multiprocessing.Pipe(duplex=False)
     # From multiprocessing, when the program ends without having ended the hub.
     signal.signal(signal.SIGTERM, lambda signum, frame: end.send(None))
@@ -232,9 +234,8 @@ class _Drain:
         if complete:
             self._say(_final_report(self._address, self._sender))
         else:
-            stored = counts.acknowledged - counts.rejected
             problem = self._sender.trouble or f"the collector acknowledged nothing for {patience:g} s"
-            self._say(Report(stored, counts.rejected, counts.given - counts.acknowledged, problem))
+            self._say(_own_report(self._sender, problem))
 
     def _await_silence(self, deadline: float) -> None:
         """Waits until the queue is empty, as far as can be known."""
@@ -271,24 +272,44 @@ class _Drain:
 def _final_report(address: str, sender: MessageSender) -> Report:
     """The ledger's word for the run, once other senders (workers) have come to their end."""
     grpc = import_grpc()
-    counts = sender.counts
     deadline = time.monotonic() + OTHERS_TIMEOUT_S
+    heard, since = None, time.monotonic()
     with open_channel(address) as channel:
-        heard, since = -1, time.monotonic()
         while True:
             try:
-                status = get_status(channel, sender.run_id, timeout=5.0)
+                status = get_status(channel, sender.run_id, timeout=OTHERS_TIMEOUT_S)
             except grpc.RpcError as e:
-                stored = counts.acknowledged - counts.rejected
-                return Report(
-                    stored, counts.rejected, counts.lost, f"the collector does not answer: {e.details()}"
-                )
-            total = status.total
+                return _own_report(sender, f"the collector does not answer: {e.details()}")
             now = time.monotonic()
-            if total.stored + total.rejected != heard:
-                heard, since = total.stored + total.rejected, now
+            if status.blocked_reason:
+                if now > deadline:
+                    return _own_report(sender, f"the database cannot be read: {status.blocked_reason}")
+                time.sleep(0.02)
+                continue
+            if status.total != heard:
+                heard, since = status.total, now
             others_open = status.open_streams > 0 and any(not other.closed for other in status.senders)
             if not others_open or now - since > OTHERS_QUIET_S or now > deadline:
-                problem = "they were sent and did not come" if total.missing else ""
-                return Report(total.stored, total.rejected, total.missing, problem)
+                break
             time.sleep(0.02)
+        if all(known.sender_id != sender.sender_id for known in status.senders):
+            # Its first message named no run, so the ledger has it under none.
+            everything = get_status(channel, "", timeout=OTHERS_TIMEOUT_S)
+            status.senders.extend(
+                known for known in everything.senders if known.sender_id == sender.sender_id
+            )
+    counts = [known.counts for known in status.senders]
+    missing = sum(count.missing for count in counts)
+    return Report(
+        stored=sum(count.stored for count in counts),
+        rejected=sum(count.rejected for count in counts),
+        missing=missing,
+        problem="they were sent and did not come" if missing else "",
+    )
+
+
+def _own_report(sender: MessageSender, problem: str) -> Report:
+    """What the drain knows by itself, without the other senders."""
+    counts = sender.counts
+    stored = counts.acknowledged - counts.rejected
+    return Report(stored, counts.rejected, counts.given - counts.acknowledged, problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from multiprocessing.queues import Queue
 from typing import Any
@@ -75,7 +76,12 @@ class DrainProcess:
             name="Monitoring-Drain-Process",
             daemon=True,
         )
-        self._process.start()
+        # Inherited: Ctrl-C goes to the whole process group, and may come before the drain can ignore it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         if self._address is not None:
             self._control.send(self._address)

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import re
+import socket
 import sys
 import warnings
 from multiprocessing.queues import Queue
@@ -123,7 +124,7 @@ class CollectorHub(MonitoringHub):
             if self._collector is not None:
                 self._collector.stop()
             raise
-        setattr(self.resource_msgs, ADDRESS_ATTRIBUTE, address)
+        setattr(self.resource_msgs, ADDRESS_ATTRIBUTE, _seen_from_outside(address))
         logger.info("Monitoring goes to the collector at %s", address)
         self.monitoring_hub_active = True
         # A program that ends without cleanup: its messages are stored all the same.
@@ -178,6 +179,12 @@ class CollectorHub(MonitoringHub):
         if self._collector is None:
             return f"the collector at {self.address}"
         return _database_of(self.logging_endpoint)
+
+
+def _seen_from_outside(address: str) -> str:
+    """Where workers find a collector that listens on every address of this host: by the host's name."""
+    host, _, port = address.rpartition(":")
+    return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]") else address
 
 
 def _database_of(logging_endpoint: str | None) -> str:

@@ -19,8 +19,8 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
     Parameters
     ----------
     address : str, optional
-        "host:port" at which workers reach the collector. Default: where the run's CollectorHub has it listen,
-        which by default only workers on the submit host can reach.
+        "host:port" at which workers reach the collector. Default: where the run's CollectorHub has it listen;
+        without its listen= only workers on the submit host reach that.
     """
 
     def __init__(self, address: str | None = None) -> None:

@@ -1,0 +1,205 @@
+"""CollectorRadio where Parsl uses it: in processes that fork, are terminated, or find no collector."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from parsl.multiprocessing import SpawnQueue
+from support import HERE, collector, count, query, wait_until
+
+from parsl_collector import CollectorRadio
+
+WORKER = """
+import datetime, json, os, signal, sys, threading, time
+from parsl.monitoring.message_type import MessageType
+from parsl_collector import CollectorRadio
+from support import DEADLINE_S, resource_info, workflow_start
+
+def say(word):
+    print(json.dumps(word), flush=True)
+
+radio = CollectorRadio(sys.argv[1])
+"""
+
+
+def worker(address: str, program: str) -> subprocess.Popen:
+    """A process that runs `program` as a worker does a task, in its main thread."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER + textwrap.dedent(program), address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+    )
+
+
+def answers_of(process: subprocess.Popen) -> list:
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_importing_the_package_loads_no_grpc():
+    loaded = "import sys, parsl_collector.radio, parsl_collector.hub; print('grpc' in sys.modules)"
+
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"
+
+
+def test_a_radio_is_pickled_small_and_knows_where_to_send():
+    radio = CollectorRadio()
+    queue = SpawnQueue()
+    queue.parsl_collector_address = "127.0.0.1:4000"
+
+    radio.create_receiver(run_dir="/nowhere", resource_msgs=queue)
+
+    pickled = pickle.dumps(radio)
+    assert len(pickled) < 200
+    assert pickle.loads(pickled)._collector_address == "127.0.0.1:4000"
+
+
+def test_a_radio_with_another_hub_says_what_to_do():
+    with pytest.raises(
+        ValueError, match=r"no CollectorHub.*CollectorHub\(\.\.\.\).*CollectorRadio\(address="
+    ):
+        CollectorRadio().create_receiver(run_dir="/nowhere", resource_msgs=SpawnQueue())
+
+
+def test_tasks_in_the_submit_process_use_the_hubs_queue():
+    radio = CollectorRadio()
+    queue = SpawnQueue()
+    queue.parsl_collector_address = "127.0.0.1:4000"
+    radio.create_receiver(run_dir="/nowhere", resource_msgs=queue)
+
+    radio.create_sender().send("message")
+
+    assert queue.get(timeout=10) == "message"
+
+
+def test_a_forked_child_sends_through_its_parent(tmp_path):
+    program = """
+        radio.create_sender().send(workflow_start())
+        for fork in range(10):
+            child = os.fork()
+            if child == 0:
+                import psutil  # as Parsl's monitor does, in the child
+                sender = radio.create_sender()
+                for n in range(10):
+                    sender.send(resource_info(fork, n))
+                os._exit(0)
+            radio.create_sender().send(resource_info(100 + fork))
+            say(os.waitpid(child, 0)[1])
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == [0] * 10
+
+        assert count(running.database, "resource") == 110
+        assert query(
+            running.database, "SELECT count(*), sum(stored), sum(last_sequence) FROM collector_sender"
+        ) == [(1, 111, 111)]
+
+
+def test_what_a_worker_sent_survives_its_sigterm(tmp_path):
+    program = """
+        sender = radio.create_sender()
+        for n in range(1000):
+            sender.send(resource_info(0, n))
+        say("sent")
+        threading.Event().wait(DEADLINE_S)
+        """
+    with collector(tmp_path / "m.db") as running:
+        process = worker(running.address, program)
+        assert process.stdout.readline() == '"sent"\n'
+        process.terminate()
+
+        assert process.wait(30) == -signal.SIGTERM
+        assert count(running.database, "resource") == 1000
+        assert query(running.database, "SELECT last_sequence FROM collector_sender") == [(1000,)]
+
+
+def test_a_forked_child_is_ended_by_sigterm_at_once(tmp_path):
+    program = """
+        radio.create_sender().send(workflow_start())
+        child = os.fork()
+        if child == 0:
+            radio.create_sender().send(resource_info())
+            threading.Event().wait(DEADLINE_S)
+        os.kill(child, signal.SIGTERM)
+        say(os.waitpid(child, 0)[1])
+        radio.create_sender().send(resource_info(1))
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == [signal.SIGTERM]
+
+        assert count(running.database, "workflow") == 1
+        assert query(running.database, "SELECT count(*) FROM resource WHERE task_id = 1") == [(1,)]
+
+
+def test_a_programs_own_sigterm_handler_is_left_alone(tmp_path):
+    program = """
+        def handler(signum, frame):
+            say("mine")
+        signal.signal(signal.SIGTERM, handler)
+        radio.create_sender().send(workflow_start())
+        os.kill(os.getpid(), signal.SIGTERM)
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == ["mine"]
+
+        assert count(running.database, "workflow") == 1
+
+
+def test_without_a_collector_a_task_is_held_up_less_than_a_second(monkeypatch):
+    program = """
+        import parsl_collector._connection as connection
+        connection.MOST_QUEUED = 100
+        connection.DEFAULT_BUFFER_BYTES = 1000
+        connection.CLOSE_TIMEOUT_S = 0.1
+        radio.create_sender()
+        began = time.monotonic()
+        for n in range(5000):
+            radio.create_sender().send(resource_info(0, n, psutil_process_cwd="x" * 100_000))
+        say(time.monotonic() - began)
+        """
+    (seconds,) = answers_of(worker("127.0.0.1:1", program))
+
+    assert seconds < 1
+
+
+def test_a_task_goes_on_when_the_collector_is_killed_and_its_messages_wait(tmp_path):
+    program = """
+        sender = radio.create_sender()
+        sender.send(resource_info(0))
+        say("sent")
+        sys.stdin.readline()
+        for n in range(100):
+            sender.send(resource_info(1, n))
+        say("sent more")
+        sys.stdin.readline()
+        """
+    program = program.replace("sys.stdin", "open('/dev/stdin')")
+    with collector(tmp_path / "m.db") as first:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER + textwrap.dedent(program), first.address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+        )
+        assert process.stdout.readline() == '"sent"\n'
+        wait_until(lambda: count(first.database, "resource") == 1, "the first row")
+        first.kill()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == '"sent more"\n'
+    with collector(pathlib.Path(first.database), first.address) as second:
+        wait_until(lambda: count(second.database, "resource") == 101, "the other rows")
+        process.communicate("\n", timeout=30)
+    assert process.returncode == 0

@@ -1,0 +1,215 @@
+"""The reliable sender against a real collector that is killed, absent, silent or refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from concurrent import futures
+
+import grpc
+import pytest
+from support import collector, count, has_rows, query, resource_info, task_info, wait_until, workflow_start
+
+from parsl_collector import _sender
+from parsl_collector._encode import Encoded, encode
+from parsl_collector._pb import collector_service_pb2 as service_pb
+from parsl_collector._sender import MessageSender
+
+
+def add(sender: MessageSender, *messages: tuple) -> None:
+    for message in messages:
+        for encoded in encode(message):
+            assert sender.add(encoded, 30)
+
+
+@contextlib.contextmanager
+def sender_to(address: str, **options):
+    sender = MessageSender(address, **options)
+    try:
+        yield sender
+    finally:
+        sender.close(0)
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_flushed_message_is_a_row_and_a_closed_sender_has_said_so(tmp_path):
+    with collector(tmp_path / "m.db") as running, sender_to(running.address, hostname="node1") as sender:
+        add(sender, workflow_start(), task_info())
+
+        assert sender.flush(30)
+        assert count(running.database, "task") == 1
+        assert sender.close(30)
+        assert sender.counts == (2, 2, 0, 0)
+        told = query(running.database, "SELECT hostname, last_sequence FROM collector_sender")
+        assert told == [("node1", 2)]
+
+
+def test_each_message_is_stored_once_when_the_collector_is_killed_on_the_way(tmp_path):
+    database = tmp_path / "m.db"
+    with collector(database) as first, sender_to(first.address) as sender:
+        add(sender, workflow_start())
+        for n in range(10_000):
+            add(sender, resource_info(seconds=n))
+        wait_until(lambda: has_rows(database, "resource", 1), "the first rows")
+        first.kill()
+        with collector(database, first.address):
+            for n in range(10_000, 20_000):
+                add(sender, resource_info(seconds=n))
+
+            assert sender.close(60)
+    assert sender.counts == (20_001, 20_001, 0, 0)
+    assert query(database, "SELECT count(*), count(DISTINCT timestamp) FROM resource") == [(20_000, 20_000)]
+
+
+def test_messages_wait_for_a_collector_that_starts_later(tmp_path):
+    address = free_address()
+    with sender_to(address) as sender:
+        add(sender, workflow_start())
+        wait_until(lambda: sender.trouble is not None, "the sender to notice")
+        with collector(tmp_path / "m.db", address) as running:
+            assert sender.flush(30)
+            assert count(running.database, "workflow") == 1
+        assert sender.trouble is None
+
+
+def test_add_waits_while_the_buffer_is_full_and_not_longer_than_it_may():
+    with sender_to(free_address(), buffer_bytes=1000) as sender:
+        message = Encoded("run", b"x" * 600)
+
+        assert sender.add(message, 0)
+        assert not sender.add(message, 0.05)
+        assert sender.counts.given == 1
+
+
+def test_one_that_waits_for_room_is_let_go_when_the_sender_closes():
+    with sender_to(free_address(), buffer_bytes=1000) as sender:
+        sender.add(Encoded("run", b"x" * 600))
+        taken = futures.Future()
+        threading.Thread(
+            target=lambda: taken.set_result(sender.add(Encoded("run", b"x" * 600))), daemon=True
+        ).start()
+
+        assert not sender.close(0.05)
+        assert taken.result(10) is False
+
+
+def test_a_message_larger_than_the_buffer_is_sent_alone(tmp_path):
+    with (
+        collector(tmp_path / "m.db") as running,
+        sender_to(running.address, buffer_bytes=1000) as sender,
+    ):
+        add(sender, workflow_start(), task_info(task_inputs="x" * 5_000_000), task_info(1))
+
+        assert sender.flush(30)
+        assert query(running.database, "SELECT max(length(task_inputs)) FROM task") == [(5_000_000,)]
+
+
+def test_lost_messages_are_numbered_so_that_the_ledger_misses_them(tmp_path):
+    with collector(tmp_path / "m.db") as running, sender_to(running.address) as sender:
+        add(sender, workflow_start())
+        sender.add_lost(3)
+        add(sender, task_info())
+        sender.add_lost(2)
+
+        assert sender.close(30)
+        assert sender.counts == (7, 2, 0, 5)
+        assert query(running.database, "SELECT last_sequence, stored FROM collector_sender") == [(7, 2)]
+
+
+def test_runs_travel_in_envelopes_of_their_own(tmp_path):
+    with collector(tmp_path / "m.db") as running, sender_to(running.address) as sender:
+        add(sender, workflow_start("a"), workflow_start("b"))
+        for n in range(200):
+            add(sender, task_info(n, run_id="ab"[n % 2]))
+
+        assert sender.flush(30)
+        assert query(running.database, "SELECT run_id, count(*) FROM task GROUP BY run_id ORDER BY 1") == [
+            ("a", 100),
+            ("b", 100),
+        ]
+
+
+def test_a_rejected_message_is_counted_and_acknowledged(tmp_path):
+    with collector(tmp_path / "m.db") as running, sender_to(running.address) as sender:
+        add(sender, workflow_start(), task_info(task_status_name=None), None, task_info(1))
+
+        assert sender.flush(30)
+        assert sender.counts == (4, 4, 2, 0)
+        assert count(running.database, "collector_rejected") == 2
+
+
+def test_a_peer_that_accepts_and_never_speaks_holds_nothing_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(_sender, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with sender_to(f"127.0.0.1:{silent.getsockname()[1]}") as sender:
+            add(sender, workflow_start())
+
+            wait_until(lambda: sender.trouble is not None, "the attempt to be given up")
+            began = time.monotonic()
+            assert not sender.close(0.1)
+            assert time.monotonic() - began < 5
+
+
+class _Refusing(grpc.GenericRpcHandler):
+    """Refuses for ever the envelope that holds a poisonous message; takes all others."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def service(self, details):
+        if not details.method.endswith("/StreamMessages"):
+            return None
+        return grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=service_pb.StreamMessagesRequest.FromString,
+            response_serializer=service_pb.StreamMessagesResponse.SerializeToString,
+        )
+
+    def _stream(self, requests, context):
+        for request in requests:
+            envelope = request.envelope
+            if any(m.task_info.task_func_name == "poison" for m in envelope.messages):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "poison")
+            last = envelope.first_sequence + len(envelope.messages) - 1
+            answer = service_pb.StreamMessagesResponse()
+            acknowledgement = answer.acknowledgements.add(sender_id=envelope.sender_id)
+            if envelope.messages:
+                acknowledgement.committed.first, acknowledgement.committed.last = (
+                    envelope.first_sequence,
+                    last,
+                )
+                self.taken.extend(range(envelope.first_sequence, last + 1))
+            acknowledgement.closed = envelope.HasField("closing_note")
+            yield answer
+
+
+@pytest.fixture
+def refusing():
+    handler = _Refusing()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield handler, f"127.0.0.1:{port}"
+    server.stop(0).wait()
+
+
+def test_an_envelope_that_is_refused_for_ever_costs_no_other(refusing, monkeypatch):
+    monkeypatch.setattr(_sender, "MOST_MESSAGES", 1)
+    handler, address = refusing
+    with sender_to(address) as sender:
+        for n in range(30):
+            add(sender, task_info(n, task_func_name="poison" if n == 10 else "app"))
+
+        assert sender.close(30)
+        assert sender.counts == (30, 29, 0, 1)
+        assert set(handler.taken) == set(range(1, 31)) - {11}

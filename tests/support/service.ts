@@ -124,6 +124,11 @@ export class Stream {
     return this.acknowledgements;
   }
 
+  /** Breaks it off, as a client does that has no more use for it. */
+  cancel(): void {
+    this.#call.cancel();
+  }
+
   /** Says that nothing more comes, and waits for the collector's end. */
   async end(): Promise<StatusObject> {
     this.#call.end();

@@ -38,7 +38,16 @@ const outside = {
 };
 
 /** Globals of Node that the scripts use. */
-const nodeGlobals = ["clearTimeout", "console", "performance", "process", "setTimeout", "URL"];
+const nodeGlobals = [
+  "clearInterval",
+  "clearTimeout",
+  "console",
+  "performance",
+  "process",
+  "setInterval",
+  "setTimeout",
+  "URL",
+];
 
 export default tseslint.config(
   { ignores: ["build/", "src/gen/", ".venv/", "demo-run/", "coverage/"] },

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { compile, compiledFolders } from "./lib/build.mjs";
+import { compile, isCompiled } from "./lib/build.mjs";
 import { endChildrenWithUs, runToEnd, toldToEnd } from "./lib/child.mjs";
 import { Problem, runScript } from "./lib/problem.mjs";
 import { findPython } from "./lib/python.mjs";
@@ -92,12 +92,10 @@ async function installPythonPackages() {
 }
 
 async function build() {
-  const hash = hashOf({ paths: [...compiledFolders, "tsconfig.json", "package-lock.json"] });
-  if (existsSync(join(root, "build", "src", "cli", "main.js")) && isDone("build", hash)) return;
+  if (isCompiled()) return;
   say("compile");
   const { code, output } = await compile();
   if (code !== 0) throw new Problem("compile: see the compiler's errors above", output);
-  markDone("build", hash);
 }
 
 async function step(name, command, args, { cure }) {

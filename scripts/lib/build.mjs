@@ -3,22 +3,35 @@ import { join } from "node:path";
 
 import { runToEnd } from "./child.mjs";
 import { nodePath, root } from "./repository.mjs";
+import { hashOf, isDone, markDone } from "./stamp.mjs";
 
 const boundSeconds = 5 * 60;
 
 /** Folders that are compiled into build/. */
-export const compiledFolders = ["src", "tests", "bench"];
+const folders = ["src", "tests", "bench"];
+
+/** Whether build/ is what these sources compile to. */
+export function isCompiled() {
+  return existsSync(join(root, "build", "src", "cli", "main.js")) && isDone("build", hashOfSources());
+}
 
 /** Compiles the TypeScript; with errors in it too, as far as it goes. */
-export function compile() {
+export async function compile() {
+  const hash = hashOfSources();
   removeOutputWithoutSource();
   const tsc = join("node_modules", "typescript", "bin", "tsc");
-  return runToEnd(nodePath(), [tsc, "-b"], { boundSeconds });
+  const ended = await runToEnd(nodePath(), [tsc, "-b"], { boundSeconds });
+  if (ended.code === 0) markDone("build", hash);
+  return ended;
+}
+
+function hashOfSources() {
+  return hashOf({ paths: [...folders, "tsconfig.json", "package-lock.json"] });
 }
 
 /** The compiler leaves what it made of a file that is gone, and a test that is gone would still run. */
 function removeOutputWithoutSource() {
-  for (const folder of compiledFolders) {
+  for (const folder of folders) {
     const output = join(root, "build", folder);
     if (!existsSync(output)) continue;
     for (const name of readdirSync(output, { recursive: true })) {

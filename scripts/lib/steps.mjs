@@ -1,0 +1,122 @@
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { compile } from "./build.mjs";
+import { runToEnd } from "./child.mjs";
+import { countsOfAva, countsOfCheck, countsOfPytest } from "./counts.mjs";
+import { environment, nodePath, root, venvPython } from "./repository.mjs";
+
+/** A part of the suite: what it is called, how it is run and how its tests are counted. `onText` is given its
+ *  output as it comes. */
+/** @typedef {{
+ *    name: string,
+ *    run: (onText: (text: string) => void) => Promise<import("./child.mjs").Ended>,
+ *    counts: (ended: import("./child.mjs").Ended) => import("./counts.mjs").Counts,
+ *    progress?: RegExp,
+ *  }} Step */
+
+const checkBoundSeconds = 3 * 60;
+const suiteBoundSeconds = 9 * 60;
+
+/** Ruff's settings are those of python/, from where they hold for the other folders too. */
+const pythonFolders = ["--config=pyproject.toml", ".", join("..", "tests", "parsl"), join("..", "demo")];
+
+/** Compiled first: the tests run what it makes.
+ *  @type {Step} */
+export const types = { name: "tsc", run: compile, counts: countsOfCheck };
+
+/** Everything that reads and does not run. Each is one test.
+ *  @returns {Step[]} */
+export function checks() {
+  return [
+    check("eslint", "eslint", ["."]),
+    check("prettier", "prettier", ["--check", "--log-level=warn", "."]),
+    check("knip", "knip", ["--no-config-hints"]),
+    check("ruff check", "ruff", ["check", "--quiet", ...pythonFolders], { cwd: join(root, "python") }),
+    check("ruff format", "ruff", ["format", "--diff", ...pythonFolders], { cwd: join(root, "python") }),
+    check("buf lint", "buf", ["lint"]),
+    check("buf format", "buf", ["format", "--diff", "--exit-code"]),
+    ...commitsToStayCompatibleWith().map((commit) =>
+      check(`buf breaking ${commit}`, "buf", ["breaking", "--against", `.git#ref=${commit}`]),
+    ),
+    check("generated code", nodePath(), [join("scripts", "generate.mjs"), "--check"]),
+  ];
+}
+
+/** The TypeScript tests; in a fast run without those that start programs.
+ *  @returns {Step} */
+export function ava({ fast }) {
+  const files = fast ? testFiles().filter((name) => !startsPrograms(name)) : [];
+  const compiled = files.map((name) => `build/${name.replace(/\.ts$/, ".js")}`);
+  return suite("ava", nodePath(), [join("node_modules", "ava", "entrypoints", "cli.mjs"), ...compiled], {
+    // ava's marks for a test depend on the terminal that it believes to have.
+    env: { NO_COLOR: "1", FORCE_COLOR: "0", TERM: "dumb" },
+    counts: countsOfAva,
+    progress: /^ {2}✔ /gm,
+  });
+}
+
+/** The tests of the Parsl plugin.
+ *  @returns {Step} */
+export function pytest({ fast }) {
+  const marked = fast ? ["-m", "not slow"] : [];
+  return suite(
+    "pytest python",
+    venvPython,
+    ["-m", "pytest", "-v", "-rs", "python/tests", ...marked],
+    ofPytest,
+  );
+}
+
+/** Our file in Parsl's hands: every page of parsl-visualize.
+ *  @returns {Step} */
+export function visualize() {
+  return suite("pytest tests/parsl", venvPython, ["-m", "pytest", "-v", "-rs", "tests/parsl"], ofPytest);
+}
+
+/** Parsl's own tests with our hub. They mostly wait, so they run as two halves of equal length side by side.
+ *  @returns {Step[]} */
+export function parslsOwn() {
+  const script = join("tests", "parsl", "run_parsl_tests.py");
+  return [
+    suite("Parsl's own: std streams", venvPython, [script, "-v", "-rs", "-k", "stdstream"], ofPytest),
+    suite("Parsl's own: the rest", venvPython, [script, "-v", "-rs", "-k", "not stdstream"], ofPytest),
+  ];
+}
+
+const ofPytest = { env: { PYTHONUNBUFFERED: "1" }, counts: countsOfPytest, progress: / PASSED/g };
+
+function check(name, command, args, { cwd } = {}) {
+  const options = { cwd, boundSeconds: checkBoundSeconds };
+  return { name, run: () => runToEnd(command, args, options), counts: countsOfCheck };
+}
+
+function suite(name, command, args, { env = {}, counts, progress }) {
+  const options = { env: environment(env), boundSeconds: suiteBoundSeconds };
+  return { name, run: (onText) => runToEnd(command, args, { ...options, onText }), counts, progress };
+}
+
+function testFiles() {
+  const names = readdirSync(join(root, "tests"), { recursive: true });
+  return names.filter((name) => name.endsWith(".test.ts")).map((name) => `tests/${name}`);
+}
+
+/** What a test imports shows it. */
+function startsPrograms(name) {
+  const text = readFileSync(join(root, name), "utf8");
+  return /\/support\/(collector|shared-collector|run)\.js"|"node:child_process"/.test(text);
+}
+
+/** The protos may not break what the last commit has; and after a commit, what the one before it had. Outside a git
+ *  repository there is nothing to compare with. */
+function commitsToStayCompatibleWith() {
+  return ["HEAD", "HEAD~1"].filter((commit) => {
+    try {
+      execFileSync("git", ["cat-file", "-e", `${commit}:buf.yaml`], { cwd: root, stdio: "ignore" });
+      return true;
+    } catch {
+      return false; // no git, no repository, or no such commit
+    }
+  });
+}

@@ -1,0 +1,83 @@
+/** Runs the whole suite: static checks (each counts as one test), the TypeScript and Python tests, and Parsl's own
+ *  tests with our hub. The last line is the count: "412 passed, 0 failed, 2 skipped".
+ *
+ *  usage: node scripts/test.mjs [--fast]
+ *
+ *  With --fast only what needs neither Parsl workflows nor other long-lived processes. */
+import { endChildrenWithUs, toldToEnd } from "./lib/child.mjs";
+import { sumOf } from "./lib/counts.mjs";
+import { ava, checks, parslsOwn, pytest, types, visualize } from "./lib/steps.mjs";
+
+/** How often a long run says how far it is, in ms. */
+const progressMs = 20_000;
+
+const fast = process.argv.includes("--fast");
+const began = performance.now();
+/** The steps that run now: how many tests of theirs have passed. */
+const running = new Map();
+/** Name and counts of each step that is done. */
+const results = [];
+
+endChildrenWithUs();
+await runStep(types);
+const progress = setInterval(sayProgress, progressMs);
+// Side by side, since many tests wait for a process or a clock: two cores are busy to the end.
+await Promise.all(
+  (fast
+    ? [[...checks(), pytest({ fast })], [ava({ fast })]]
+    : [[...checks(), ava({ fast })], [pytest({ fast }), visualize()], ...parslsOwn().map((step) => [step])]
+  ).map(runInTurn),
+);
+clearInterval(progress);
+
+const failed = results.filter(({ counts }) => counts.failed > 0);
+const total = sumOf(results.map(({ counts }) => counts));
+if (failed.length > 0) console.log(`\nfailed: ${failed.map(({ name }) => name).join(", ")}`);
+if (failed.length > 0 || total.passed === 0) process.exitCode = 1;
+console.log(`\n${inWords(total)}`);
+
+async function runInTurn(steps) {
+  for (const step of steps) {
+    if (toldToEnd()) return;
+    await runStep(step);
+  }
+}
+
+async function runStep({ name, run, counts: countsOf, progress: pattern }) {
+  running.set(name, 0);
+  const ended = await run((text) => {
+    if (pattern !== undefined) running.set(name, running.get(name) + (text.match(pattern)?.length ?? 0));
+  });
+  running.delete(name);
+  const counts = countsOf(ended);
+  results.push({ name, counts });
+  report(name, ended, counts, pattern !== undefined);
+}
+
+function report(name, { output, seconds, timedOut }, counts, isSuite) {
+  const mark = counts.failed === 0 ? "✔" : "✖";
+  const told = isSuite ? inWords(counts) : "";
+  console.log(`${mark} ${name.padEnd(26)} ${`${seconds.toFixed(1)} s`.padStart(8)}  ${told}`.trimEnd());
+  const lines = output.trimEnd().split("\n");
+  if (counts.failed > 0) {
+    if (timedOut) console.log(`  ${name}: not done after ${seconds.toFixed(0)} s, and ended`);
+    console.log(lines.map((line) => `  │ ${line}`).join("\n"));
+  } else if (counts.skipped > 0) {
+    console.log(
+      lines
+        .filter((line) => /^SKIPPED|^ {2}- /.test(line))
+        .map((line) => `  │ ${line.trim()}`)
+        .join("\n"),
+    );
+  }
+}
+
+function sayProgress() {
+  const seconds = Math.round((performance.now() - began) / 1_000);
+  const far = [...running].map(([name, passed]) => (passed > 0 ? `${name} (${passed} passed)` : name));
+  console.log(`… ${seconds} s: ${far.join(", ")}`);
+}
+
+function inWords({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { randomBytes } from "node:crypto";
+import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 
 import { status } from "@grpc/grpc-js";
@@ -120,6 +121,23 @@ test("case 46: a small gzip that unpacks to more than the limit is refused", asy
   const code = await post(address, frame(1, bomb), { "grpc-encoding": "gzip" });
 
   t.is(code, status.RESOURCE_EXHAUSTED);
+  await assertGoodClientWorks(t);
+});
+
+test("case 44: a client that pings far too often is answered, not cut off", async (t) => {
+  const session = connectHttp2(`http://${shared().collector.address}`);
+  t.teardown(() => session.destroy());
+  let cutOff: string | undefined;
+  session.on("goaway", (code) => (cutOff = `GOAWAY ${String(code)}`));
+  session.on("error", (cause: Error) => (cutOff = cause.message));
+  await once(session, "connect");
+  const ping = promisify((payload: Buffer, answered: (error: Error | null) => void) => {
+    session.ping(payload, answered);
+  });
+
+  for (let n = 0; n < 100; n += 1) await within("the answer to a ping", ping(randomBytes(8)));
+
+  t.is(cutOff, undefined);
   await assertGoodClientWorks(t);
 });
 

@@ -10,6 +10,8 @@ import {
   sample,
   taskInfo,
   textAt,
+  workerTaskInfo,
+  workflowEnd,
   workflowStart,
 } from "../support/builders.js";
 import { envelopeOfBytes, newSenderId } from "../support/encoded.js";
@@ -84,6 +86,50 @@ test("case 47: a task with 5 MB of inputs is stored whole, and the ones after it
   t.true(db.value("SELECT task_inputs FROM task WHERE run_id = ? AND task_id = 0", runId) === taskInputs);
 });
 
+test("case 62: senders in different zones that speak of one instant give one time, and their offsets are kept", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+
+  for (const [taskId, hours] of [5, -8].entries()) {
+    await service.send([workerTaskInfo({ taskId })], { runId, utcOffsetSeconds: hours * 3_600 });
+  }
+
+  t.deepEqual(db.rows("SELECT DISTINCT timestamp FROM status WHERE run_id = ?", runId), [
+    { timestamp: textAt(2) },
+  ]);
+  t.deepEqual(
+    db.rows("SELECT utc_offset_seconds AS s FROM collector_sender WHERE run_id = ? ORDER BY id", runId),
+    [{ s: 18_000 }, { s: -28_800 }],
+  );
+});
+
+test("case 64: every time in Parsl's tables has the one form that its readers take", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+  const half = at(0.5);
+
+  await service.send(
+    [
+      workflowStart(),
+      taskInfo({ taskTryTimeLaunched: half, taskTryTimeReturned: half, taskTimeReturned: half }),
+      ...[workerTaskInfo(), sample(1), nodeInfo(), blockInfo(), workflowEnd()],
+    ],
+    { runId },
+  );
+
+  let times = 0;
+  for (const table of ["workflow", "task", "try", "node", "block", "status", "resource"]) {
+    const columns = db.rows("SELECT name FROM pragma_table_info(?) WHERE type = 'DATETIME'", table);
+    for (const { name } of columns) {
+      for (const row of db.rows(`SELECT ${String(name)} AS time FROM "${table}" WHERE run_id = ?`, runId)) {
+        t.regex(String(row["time"]), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/, `${table}.${String(name)}`);
+        times += 1;
+      }
+    }
+  }
+  t.is(times, 13);
+});
+
 test("case 66: two samples 300 microseconds apart are two rows with all their digits", async (t) => {
   const { service, db } = shared();
   const runId = newRunId();
@@ -112,6 +158,30 @@ test("case 69: a node's being active is stored as 1 and 0", async (t) => {
       { active: 1, type: "integer" },
     ],
   );
+});
+
+test("case 74: names and paths of any kind come back byte for byte", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+  const texts = [
+    ...["it's", 'say "hi"', "<b>bold</b>", "Robert'); DROP TABLE task;--", "$(rm -rf /) `id` %s {0} \\n"],
+    ...["👩‍🔬 naïve 数", "\u202eright to left", "a\u0000b", "\ttab\r\nlines\n", " ", "x".repeat(100_000)],
+  ];
+
+  const { rejections } = await service.send(
+    texts.map((text, taskId) => taskInfo({ taskId, taskFuncName: text, taskStdout: text })),
+    { runId },
+  );
+
+  t.deepEqual(rejections, []);
+  const rows = db.rows(
+    "SELECT task_func_name, task_stdout FROM task WHERE run_id = ? ORDER BY task_id",
+    runId,
+  );
+  texts.forEach((text, n) => {
+    t.true(rows[n]?.["task_func_name"] === text, `name ${String(n)}`);
+    t.true(rows[n]?.["task_stdout"] === text, `path ${String(n)}`);
+  });
 });
 
 test("case 76: whatever is no message costs only itself, and is kept with its reason", async (t) => {

@@ -1,0 +1,34 @@
+import Database from "better-sqlite3";
+
+import { MonitoringMessage } from "../src/model/messages.js";
+import { factsOf } from "../src/server/rows/facts.js";
+import { prepareFile } from "../src/server/sinks/sqlite/file.js";
+import { columnsOf } from "../src/server/sinks/sqlite/schema.js";
+import { encodedMessages } from "./messages.js";
+
+const rowsOfTransaction = 5_000;
+
+/** The limit: better-sqlite3 alone writing the rows of as many samples, in a file of the same settings. Rows a
+ *  second. */
+export function bareRowsPerSecond(path: string, count: number): number {
+  const db = new Database(path);
+  prepareFile(db, { path, journalMode: "wal", durability: "full" });
+  const columns = columnsOf("resource");
+  const insert = db.prepare(
+    `INSERT INTO resource (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
+  );
+  const rows = [...encodedMessages("resource", count)].map((bytes) => {
+    const facts = factsOf(MonitoringMessage.decode(bytes), { runId: "bare", hostname: "" });
+    if (!("resource" in facts)) throw new Error("a sample is no sample");
+    return facts.resource;
+  });
+  const began = performance.now();
+  for (let from = 0; from < rows.length; from += rowsOfTransaction) {
+    db.transaction(() => {
+      for (const row of rows.slice(from, from + rowsOfTransaction)) insert.run(row);
+    }).immediate();
+  }
+  const seconds = (performance.now() - began) / 1000;
+  db.close();
+  return rows.length / seconds;
+}

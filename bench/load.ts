@@ -1,0 +1,171 @@
+import { randomBytes } from "node:crypto";
+
+import { credentials, makeGenericClientConstructor, type ClientDuplexStream } from "@grpc/grpc-js";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import Database from "better-sqlite3";
+
+import {
+  CollectorServiceService,
+  type StreamMessagesResponse,
+} from "../src/gen/parsl_collector/v1/collector_service.js";
+import { Envelope } from "../src/model/envelope.js";
+import { encodedMessages, type Mix } from "./messages.js";
+import type { BenchCollector } from "./processes.js";
+
+/** Unacknowledged envelopes of a stream, as every client of ours has. */
+const windowEnvelopes = 8;
+
+export interface Load {
+  readonly mix: Mix;
+  readonly messages: number;
+  readonly streams: number;
+  readonly envelopeMessages: number;
+}
+
+export interface LoadFigures {
+  readonly messagesPerSecond: number;
+  /** From the sending of an envelope to its acknowledgement, in ms. */
+  readonly ackMs: Quantiles;
+  readonly cpuMicrosPerMessage: number;
+}
+
+export interface Quantiles {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Sends as fast as acknowledgements come, from requests that are made beforehand: this process costs next to
+ *  nothing meanwhile. All is committed when it resolves. */
+export async function saturate(collector: BenchCollector, load: Load): Promise<LoadFigures> {
+  const queues = requestsOf(load);
+  const cpu = collector.cpuSeconds();
+  const began = performance.now();
+  const delays = (await Promise.all(queues.map((requests) => sendAll(collector.address, requests)))).flat();
+  const seconds = (performance.now() - began) / 1000;
+  return {
+    messagesPerSecond: load.messages / seconds,
+    ackMs: quantiles(delays),
+    cpuMicrosPerMessage: ((collector.cpuSeconds() - cpu) / load.messages) * 1e6,
+  };
+}
+
+/** What a user of a quiet workflow sees: single messages at a steady pace. */
+export async function paced(
+  collector: BenchCollector,
+  database: string,
+  { messages, perSecond }: { readonly messages: number; readonly perSecond: number },
+): Promise<{ readonly ackMs: Quantiles; readonly visibleMs: Quantiles }> {
+  const [requests = []] = requestsOf({ mix: "resource", messages, streams: 1, envelopeMessages: 1 });
+  const reader = new Database(database, { readonly: true });
+  const count = reader.prepare("SELECT coalesce(max(rowid), 0) FROM resource").pluck();
+  const before = count.get() as number;
+  const stream = openStream(collector.address);
+  const sent: number[] = [];
+  const acked: number[] = [];
+  const seen: number[] = [];
+  stream.on("data", (response: StreamMessagesResponse) => {
+    response.acknowledgements.forEach(() => acked.push(performance.now() - (sent[acked.length] ?? NaN)));
+  });
+  const began = performance.now();
+  await new Promise<void>((resolve, reject) => {
+    stream.on("error", reject);
+    const look = setInterval(() => {
+      const now = performance.now();
+      while (sent.length < messages && now >= began + (sent.length * 1000) / perSecond) {
+        stream.write(requests[sent.length] ?? Buffer.alloc(0));
+        sent.push(performance.now());
+      }
+      const rows = (count.get() as number) - before;
+      while (seen.length < rows) seen.push(performance.now() - (sent[seen.length] ?? NaN));
+      if (seen.length === messages && acked.length === messages) {
+        clearInterval(look);
+        resolve();
+      }
+    }, 1);
+  });
+  stream.end();
+  reader.close();
+  return { ackMs: quantiles(acked), visibleMs: quantiles(seen) };
+}
+
+/** The requests of each stream. A whole task's messages stay in one stream, as a workflow's do. */
+function requestsOf({ mix, messages, streams, envelopeMessages }: Load): Buffer[][] {
+  const senders = Array.from({ length: streams }, () => ({
+    senderId: randomBytes(16).toString("hex"),
+    next: 1,
+    requests: [] as Buffer[],
+  }));
+  let turn = 0;
+  let waiting: Uint8Array[] = [];
+  const cut = (): void => {
+    const sender = senders[turn++ % streams];
+    if (sender === undefined || waiting.length === 0) return;
+    const head = Envelope.encode(
+      Envelope.fromPartial({
+        senderId: sender.senderId,
+        firstSequence: BigInt(sender.next),
+        runId: "bench",
+        hostname: "node1",
+      }),
+    );
+    for (const message of waiting) head.tag(6, WireType.LengthDelimited).bytes(message);
+    const request = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(head.finish());
+    sender.requests.push(Buffer.from(request.finish()));
+    sender.next += waiting.length;
+    waiting = [];
+  };
+  for (const message of encodedMessages(mix, messages)) {
+    waiting.push(message);
+    if (waiting.length === envelopeMessages) cut();
+  }
+  cut();
+  return senders.map(({ requests }) => requests);
+}
+
+type Stream = ClientDuplexStream<Buffer, StreamMessagesResponse>;
+
+function openStream(address: string): Stream {
+  const Client = makeGenericClientConstructor(
+    {
+      streamMessages: {
+        ...CollectorServiceService.streamMessages,
+        requestSerialize: (bytes: Buffer) => bytes,
+      },
+    },
+    "CollectorService",
+  );
+  // Each stream on a connection of its own, as senders in different processes are.
+  const client = new Client(address, credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+  return (client["streamMessages"] as () => Stream).call(client);
+}
+
+function sendAll(address: string, requests: readonly Buffer[]): Promise<number[]> {
+  const stream = openStream(address);
+  const sent: number[] = [];
+  const delays: number[] = [];
+  return new Promise((resolve, reject) => {
+    const fill = (): void => {
+      while (sent.length < requests.length && sent.length - delays.length < windowEnvelopes) {
+        stream.write(requests[sent.length] ?? Buffer.alloc(0));
+        sent.push(performance.now());
+      }
+    };
+    stream.on("error", reject);
+    stream.on("data", (response: StreamMessagesResponse) => {
+      response.acknowledgements.forEach(() => delays.push(performance.now() - (sent[delays.length] ?? NaN)));
+      if (delays.length < requests.length) fill();
+      else {
+        stream.end();
+        resolve(delays);
+      }
+    });
+    fill();
+  });
+}
+
+export function quantiles(values: readonly number[]): Quantiles {
+  const inOrder = [...values].sort((a, b) => a - b);
+  const at = (share: number): number =>
+    inOrder[Math.min(inOrder.length - 1, Math.floor(share * inOrder.length))] ?? NaN;
+  return { p50: at(0.5), p99: at(0.99) };
+}

@@ -1,0 +1,62 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+
+/** CPU of /proc/PID/stat is in ticks; Linux has had 100 a second everywhere for twenty years. */
+const ticksPerSecond = 100;
+
+/** A collector in a process of its own, as a user has it, with its figures from /proc. */
+export class BenchCollector {
+  readonly #process: ChildProcess;
+  readonly address: string;
+
+  private constructor(process: ChildProcess, address: string) {
+    this.#process = process;
+    this.address = address;
+  }
+
+  static async start(database: string): Promise<BenchCollector> {
+    const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
+    const child = spawn(process.execPath, [main, "serve", "--database", database, "--log-level", "warn"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    return new BenchCollector(child, (JSON.parse(line.toString()) as { address: string }).address);
+  }
+
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${String(this.#process.pid)}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }
+
+  peakMebibytes(): number {
+    const status = readFileSync(`/proc/${String(this.#process.pid)}/status`, "utf8");
+    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024);
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.#process, "exit");
+    this.#process.kill("SIGTERM");
+    await exited;
+  }
+}
+
+/** Seconds of CPU that the machine spent since it was started, on whatever. */
+export function machineBusySeconds(): number {
+  const [user, nice, system, , , irq, softirq] = (readFileSync("/proc/stat", "utf8").split("\n")[0] ?? "")
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (
+    [user, nice, system, irq, softirq].reduce((sum: number, part) => sum + (part ?? 0), 0) / ticksPerSecond
+  );
+}
+
+/** The machine, for whoever compares figures. */
+export function machine(): string {
+  const all = cpus();
+  return `${String(all.length)} cores, ${all[0]?.model ?? "unknown CPU"}, Node ${process.versions.node}`;
+}

@@ -1,0 +1,143 @@
+import type { Load, LoadFigures, Quantiles } from "./load.js";
+import type { Mix } from "./messages.js";
+
+export interface Comparison {
+  readonly mix: Mix;
+  /** Medians, in messages a second. */
+  readonly ours: number;
+  readonly parsl: number;
+  /** SQLite alone, in rows a second; for samples only, which are a row each. */
+  readonly bare: number | undefined;
+}
+
+export interface Report {
+  readonly date: string;
+  readonly machine: string;
+  readonly seconds: number;
+  /** Share of two cores that was busy with whatever, and with this process alone. */
+  readonly busyShare: number;
+  readonly ownShare: number;
+  readonly shapes: (Load & LoadFigures & { readonly peakMebibytes: number })[];
+  readonly latency: { readonly ackMs: Quantiles; readonly visibleMs: Quantiles };
+  readonly parslVisibleMs: Quantiles | undefined;
+  readonly comparisons: readonly Comparison[];
+}
+
+export function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+const nameOfMix: Readonly<Record<Mix, string>> = { resource: "ResourceInfo", tasks: "whole task lives" };
+
+function tables(report: Report): { readonly title: string; readonly rows: string[][] }[] {
+  const made = [
+    {
+      title: "At saturation",
+      rows: [
+        [
+          "messages",
+          "streams",
+          "in an envelope",
+          "durable/s",
+          "ack p50",
+          "ack p99",
+          "CPU a message",
+          "peak memory",
+        ],
+        ...report.shapes.map((shape) => [
+          nameOfMix[shape.mix],
+          String(shape.streams),
+          String(shape.envelopeMessages),
+          rounded(shape.messagesPerSecond),
+          `${shape.ackMs.p50.toFixed(1)} ms`,
+          `${shape.ackMs.p99.toFixed(1)} ms`,
+          `${shape.cpuMicrosPerMessage.toFixed(1)} us`,
+          `${String(shape.peakMebibytes)} MiB`,
+        ]),
+      ],
+    },
+    {
+      title: "50 single messages a second",
+      rows: [
+        ["from sending to", "p50", "p99"],
+        ["the acknowledgement", ...inMs(report.latency.ackMs)],
+        ["a reader sees the row", ...inMs(report.latency.visibleMs)],
+        ...(report.parslVisibleMs === undefined
+          ? []
+          : [["the same with Parsl's own monitoring", ...inMs(report.parslVisibleMs)]]),
+      ],
+    },
+  ];
+  if (report.comparisons.length > 0) {
+    made.push({
+      title: "Beside Parsl's own monitoring (medians of three, in turn)",
+      rows: [
+        ["messages", "ours/s", "Parsl's/s", "ratio", "SQLite alone, rows/s", "ours of that"],
+        ...report.comparisons.map(({ mix, ours, parsl, bare }) => [
+          nameOfMix[mix],
+          rounded(ours),
+          rounded(parsl),
+          `${(ours / parsl).toFixed(1)} times`,
+          bare === undefined ? "–" : rounded(bare),
+          bare === undefined ? "–" : `${((ours / bare) * 100).toFixed(0)} %`,
+        ]),
+      ],
+    });
+  }
+  return made;
+}
+
+function inMs({ p50, p99 }: Quantiles): string[] {
+  return [`${p50.toFixed(1)} ms`, `${p99.toFixed(1)} ms`];
+}
+
+/** Three figures: the rest is noise. */
+function rounded(value: number): string {
+  return Number(value.toPrecision(3)).toLocaleString("en");
+}
+
+function circumstances(report: Report): string {
+  const others = Math.max(0, report.busyShare - report.ownShare) * 100;
+  return (
+    `${report.date}, ${report.machine}, synchronous FULL. The run took ${report.seconds.toFixed(0)} s; all that is not ` +
+    `this script (collector, Parsl and other programs) had ${others.toFixed(0)} % of the two cores.`
+  );
+}
+
+export function asTable(report: Report): string {
+  const parts = tables(report).map(({ title, rows }) => {
+    const widths = (rows[0] ?? []).map((_, column) =>
+      Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+    );
+    const lines = rows.map((row) =>
+      row
+        .map((cell, column) =>
+          column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+        )
+        .join("  "),
+    );
+    return `${title}\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  });
+  return [circumstances(report), ...parts].join("\n\n");
+}
+
+export function asMarkdown(report: Report): string {
+  const parts = tables(report).map(({ title, rows }) => {
+    const [head = [], ...body] = rows;
+    const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+    return [`## ${title}`, "", line(head), line(head.map(() => "---")), ...body.map(line)].join("\n");
+  });
+  return `# Performance
+
+Made by \`npm run bench -- --write docs/PERFORMANCE.md\`; not by hand. Absolute figures move by a factor of two from
+run to run on a shared machine: compare ratios within a run.
+
+${circumstances(report)}
+
+${parts.join("\n\n")}
+
+A whole task life is nine messages: 5 TASK_INFO, 2 WORKER_TASK_INFO, 2 RESOURCE_INFO. At saturation each stream has
+8 envelopes on the way, so an acknowledgement waits for all that is before it. The collector decodes and writes in one
+thread, and both sides run on the same two cores.
+`;
+}

@@ -2,8 +2,8 @@
 
 usage: dbmanager.py COUNT resource|tasks|latency
 
-Prints one line of JSON. The messages are those of bench/messages.ts. `latency` puts COUNT samples at 50 a second
-and says how long each takes until a reader sees it.
+Prints one line of JSON. The messages are those of bench/messages.ts. `latency` puts COUNT samples at 50 a
+second and says how long each takes until a reader sees it.
 """
 
 import datetime

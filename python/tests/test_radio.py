@@ -203,3 +203,48 @@ def test_a_task_goes_on_when_the_collector_is_killed_and_its_messages_wait(tmp_p
         wait_until(lambda: count(second.database, "resource") == 101, "the other rows")
         process.communicate("\n", timeout=30)
     assert process.returncode == 0
+
+
+def test_parent_and_child_take_turns(tmp_path):
+    program = """
+        radio.create_sender().send(resource_info(0))
+        child = os.fork()
+        if child == 0:
+            for n in range(10):
+                radio.create_sender().send(resource_info(1, n))
+            os._exit(0)
+        say(os.waitpid(child, 0)[1])
+        radio.create_sender().send(resource_info(2))
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == [0]
+
+        assert count(running.database, "resource") == 12
+
+
+def test_children_of_several_threads_and_the_threads_themselves_lose_nothing(tmp_path):
+    program = """
+        radio.create_sender()
+        def work(number):
+            for fork in range(5):
+                child = os.fork()
+                if child == 0:
+                    for n in range(10):
+                        radio.create_sender().send(resource_info(100 * number + fork, n))
+                    os._exit(0)
+                for n in range(100):
+                    radio.create_sender().send(resource_info(10_000 + 100 * number + fork, n))
+                say(os.waitpid(child, 0)[1])
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == [0] * 20
+
+        assert query(running.database, "SELECT task_id < 10000, count(*) FROM resource GROUP BY 1") == [
+            (0, 2000),
+            (1, 200),
+        ]

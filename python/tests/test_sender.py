@@ -10,9 +10,20 @@ from concurrent import futures
 
 import grpc
 import pytest
-from support import collector, count, has_rows, query, resource_info, task_info, wait_until, workflow_start
+from support import (
+    RUN,
+    collector,
+    count,
+    has_rows,
+    query,
+    resource_info,
+    task_info,
+    wait_until,
+    workflow_start,
+)
 
 from parsl_collector import _sender
+from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import Encoded, encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
 from parsl_collector._sender import MessageSender
@@ -213,3 +224,25 @@ def test_an_envelope_that_is_refused_for_ever_costs_no_other(refusing, monkeypat
         assert sender.close(30)
         assert sender.counts == (30, 29, 0, 1)
         assert set(handler.taken) == set(range(1, 31)) - {11}
+
+
+def test_a_closing_note_tells_the_collector_that_nothing_more_comes(tmp_path):
+    with collector(tmp_path / "m.db") as running, sender_to(running.address) as sender:
+        add(sender, workflow_start(), task_info())
+        assert sender.flush(30)
+        with open_channel(running.address) as channel:
+            [before] = get_status(channel, RUN, timeout=30).senders
+            assert sender.close(30)
+            [after] = get_status(channel, RUN, timeout=30).senders
+
+    assert (before.sender_id, before.closed) == (sender.sender_id, False)
+    assert (after.sender_id, after.closed, after.last_sequence) == (sender.sender_id, True, 2)
+
+
+def test_flush_and_close_are_bounded_where_there_is_no_collector():
+    with sender_to(free_address()) as sender:
+        add(sender, task_info())
+
+        assert not sender.flush(0.05)
+        assert not sender.close(0.05)
+        assert sender.counts == (1, 0, 0, 0)

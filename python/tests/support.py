@@ -309,11 +309,11 @@ def children_of_ours() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE and not _is_tracker(process)
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE and not is_tracker(process)
     ]
 
 
-def _is_tracker(process: psutil.Process) -> bool:
+def is_tracker(process: psutil.Process) -> bool:
     """multiprocessing's own helper, which lives as long as its process."""
     with contextlib.suppress(psutil.Error):
         return "resource_tracker" in " ".join(process.cmdline())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import multiprocessing.queues
 import os
@@ -188,16 +189,14 @@ def test_messages_put_just_before_the_close_are_all_stored(tmp_path):
     assert states == [("exec_done", 1000), ("running_ended", 1000)]
 
 
-def process_of(name: str) -> psutil.Process:
-    """The child of this process whose command line has `name`."""
+def children_of(pid: int, *names: str) -> list[psutil.Process]:
+    """The children whose command line has one of `names`."""
     found = []
-
-    def find():
-        found[:] = [p for p in children_of_ours() if name in " ".join(p.cmdline())]
-        return found
-
-    wait_until(find, name)
-    return found[0]
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):  # it ended while we looked
+            if any(name in " ".join(child.cmdline()) for name in names):
+                found.append(child)
+    return found
 
 
 def test_a_killed_collector_is_started_again_and_each_message_is_stored_once(tmp_path, caplog, capfd):
@@ -208,7 +207,8 @@ def test_a_killed_collector_is_started_again_and_each_message_is_stored_once(tmp
         for n in range(10_000):
             hub.resource_msgs.put(resource_info(seconds=n))
         wait_until(lambda: has_rows(database, "resource", 1), "the first rows")
-        process_of("--database").kill()
+        [running] = children_of(os.getpid(), "--database")
+        running.kill()
         for n in range(10_000, 20_000):
             hub.resource_msgs.put(resource_info(seconds=n))
 
@@ -277,17 +277,21 @@ if __name__ == "__main__":
     hub.resource_msgs.put(workflow_start())
     for n in range(3):
         hub.resource_msgs.put(task_info(n))
+    if "in-pipe" in sys.argv:
+        hub.resource_msgs.close()
+        hub.resource_msgs.join_thread()
     print("put", flush=True)
-    threading.Event().wait(DEADLINE_S)
+    if "wait" in sys.argv:
+        threading.Event().wait(DEADLINE_S)
 """
 
 
-def driver(tmp_path: pathlib.Path, program: str) -> subprocess.Popen:
+def driver(tmp_path: pathlib.Path, program: str, *words: str) -> subprocess.Popen:
     """A submit process of its own, in a process group of its own as in a shell."""
     path = tmp_path / "driver.py"
     path.write_text(textwrap.dedent(program))
     return subprocess.Popen(
-        [sys.executable, str(path), str(tmp_path)],
+        [sys.executable, str(path), str(tmp_path), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -309,7 +313,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_nothing_is_left_running_and_nothing_lost_when_the_submit_process_is_killed(tmp_path):
-    process = driver(tmp_path, DRIVER)
+    process = driver(tmp_path, DRIVER, "in-pipe", "wait")
     assert process.stdout.readline() == "put\n"
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
@@ -322,8 +326,27 @@ def test_nothing_is_left_running_and_nothing_lost_when_the_submit_process_is_kil
     assert query(database, "SELECT time_completed FROM workflow") == [(None,)]
 
 
+def test_a_drain_that_outlives_the_collector_stores_what_the_submit_process_left(tmp_path):
+    process = driver(tmp_path, DRIVER, "in-pipe", "wait")
+    wait_until(lambda: children_of(process.pid, "--database"), "the collector")
+    [first_collector] = children_of(process.pid, "--database")
+    [drain] = children_of(process.pid, "spawn_main", "parsl: monitoring drain")
+    drain.suspend()
+    try:
+        assert process.stdout.readline() == "put\n"
+        process.kill()
+        process.wait()
+        wait_until(lambda: is_gone(first_collector), "the collector to end with its parent")
+    finally:
+        drain.resume()
+
+    wait_until(lambda: is_gone(drain), "the drain to end")
+    process.communicate()
+    assert count(tmp_path / "monitoring.db", "task") == 3
+
+
 def test_a_program_that_ends_without_cleanup_has_its_messages_stored(tmp_path):
-    process = driver(tmp_path, DRIVER.replace("threading.Event().wait(DEADLINE_S)", ""))
+    process = driver(tmp_path, DRIVER)
 
     _, errors = process.communicate(timeout=60)
 
@@ -479,3 +502,41 @@ def test_a_hub_shows_its_parameters_and_warns_of_old_ones():
 
     assert "workflow_name='w'" in repr(hub) and "close_timeout=60" in repr(hub)
     assert isinstance(hub, MonitoringHub)
+
+
+def test_the_second_of_two_hubs_with_one_fixed_port_names_it(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    with running_hub(tmp_path / "a") as first:
+        listen = first.resource_msgs.parsl_collector_address
+        with pytest.raises(CollectorStartError, match=listen):
+            with running_hub(tmp_path / "b", listen=listen):
+                pass
+        first.resource_msgs.put(workflow_start())
+
+    assert count(tmp_path / "a" / "monitoring.db", "workflow") == 1
+
+
+def test_a_program_of_the_collector_that_does_not_exist_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARSL_COLLECTOR_SERVER", "/nowhere/main.js")
+
+    told = start_error(tmp_path)
+
+    assert "/nowhere/main.js" in told and "PARSL_COLLECTOR_SERVER" in told
+
+
+def test_without_an_endpoint_the_database_is_in_the_run_directory(tmp_path):
+    replay(tmp_path, [workflow_start()], logging_endpoint=None)
+
+    assert count(tmp_path / "monitoring.db", "workflow") == 1
+
+
+def test_a_hub_takes_the_parameters_of_parsls_hub_and_its_own_by_name():
+    parsls = inspect.signature(MonitoringHub).parameters
+    ours = inspect.signature(CollectorHub).parameters
+
+    assert list(ours)[: len(parsls)] == list(parsls)
+    assert [ours[name].default for name in parsls] == [parameter.default for parameter in parsls.values()]
+    added = [ours[name] for name in ours if name not in parsls]
+    assert {parameter.kind for parameter in added} == {inspect.Parameter.KEYWORD_ONLY}
+    assert all(f"{name}=" in repr(CollectorHub()) for name in ours)

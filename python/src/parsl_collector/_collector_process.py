@@ -52,13 +52,13 @@ class CollectorProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def stop(self) -> None:
-        """Lets it drain, and kills it when it does not come to an end."""
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
+        """Lets it drain, and kills it when it does not come to an end in `timeout` seconds."""
         self._is_stopping.set()
         self._process.terminate()
-        self._watcher.join(STOP_TIMEOUT_S)
+        self._watcher.join(timeout)
         if self._watcher.is_alive():
-            logger.error("monitoring: the collector does not drain within %s s; killing it", STOP_TIMEOUT_S)
+            logger.error("monitoring: the collector does not drain within %g s; killing it", timeout)
             self._process.kill()
             self._watcher.join()
 

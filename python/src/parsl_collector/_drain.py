@@ -42,6 +42,9 @@ OTHERS_QUIET_S = 1.0
 OTHERS_TIMEOUT_S = 10.0
 """And so long at most."""
 
+MOST_FAILURES = 1000
+"""Messages in a row that cannot be unpickled before it is the queue itself that is taken for broken."""
+
 _LATE_S = 0.05
 """Longest that something is still on its way in the queue behind the end marker."""
 
@@ -184,19 +187,22 @@ class _Drain:
             self._patience = said.timeout
 
     def _read(self) -> None:
-        while True:
+        failures = 0
+        while failures < MOST_FAILURES:
             try:
                 message = self._queue.get()
             except Exception as e:  # unpickling may raise anything; the queue goes on with the next message
+                failures += 1
                 logger.exception("A message cannot be unpickled")
                 self._sender.add(unreadable(f"it cannot be unpickled: {type(e).__name__}: {e}", None))
                 continue
+            failures = 0
             self._read_at = time.monotonic()
             if isinstance(message, EndOfRun):
+                self._sweep()
                 break
             for encoded in encode(message):
                 self._sender.add(encoded)
-        self._sweep()
         self._end.send(None)
 
     def _sweep(self) -> None:

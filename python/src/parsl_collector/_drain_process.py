@@ -41,7 +41,10 @@ class DrainProcess:
     def tell_address(self, address: str) -> None:
         """Where the collector listens."""
         self._address = address
-        self._control.send(address)
+        try:
+            self._control.send(address)
+        except OSError:
+            pass  # it died; the listener starts another, which is told too
 
     def end(self, timeout: float) -> Report | None:
         """Ends the drain when everything is sent, or when the collector takes nothing for `timeout` seconds.
@@ -52,9 +55,9 @@ class DrainProcess:
         except OSError:
             pass  # it died; the listener says so
         self._queue.put(EndOfRun())
-        while not self._is_over.is_set():
-            self._said.clear()
-            if not self._said.wait(timeout + _ANSWER_TIMEOUT_S):
+        while True:
+            self._said.clear()  # before the look at _is_over, which is set before _said
+            if self._is_over.is_set() or not self._said.wait(timeout + _ANSWER_TIMEOUT_S):
                 break
         self.kill_unless_ended()
         return self._report

@@ -16,7 +16,7 @@ from parsl.monitoring import MonitoringHub
 from parsl.monitoring.types import TaggedMonitoringMessage
 from parsl.multiprocessing import SpawnQueue
 
-from parsl_collector._collector_process import CollectorCommand, CollectorProcess
+from parsl_collector._collector_process import STOP_TIMEOUT_S, CollectorCommand, CollectorProcess
 from parsl_collector._drain import Report, Settings
 from parsl_collector._drain_process import DrainProcess
 from parsl_collector._node import find_node, find_server
@@ -139,13 +139,15 @@ class CollectorHub(MonitoringHub):
         atexit.unregister(self.close)
         report = self._drain.end(self.close_timeout)
         self.resource_msgs.close()
-        if report is not None and not report.missing:
+        is_complete = report is not None and not report.missing
+        if is_complete:
             self.resource_msgs.join_thread()
         else:
             # Nobody reads the queue any more: its feeder would wait for ever on a full pipe.
             self.resource_msgs.cancel_join_thread()
         if self._collector is not None:
-            self._collector.stop()
+            # One that could not write for so long will hardly do so now.
+            self._collector.stop(STOP_TIMEOUT_S if is_complete else min(STOP_TIMEOUT_S, self.close_timeout))
         self._tell(report)
 
     def _command(self, log_path: str) -> CollectorCommand:

@@ -200,7 +200,7 @@ def children_of(pid: int, *names: str) -> list[psutil.Process]:
 
 
 def test_a_killed_collector_is_started_again_and_each_message_is_stored_once(tmp_path, caplog, capfd):
-    caplog.set_level(logging.WARNING, "parsl_collector")
+    caplog.set_level(logging.WARNING, "parsl")
     database = tmp_path / "monitoring.db"
     with running_hub(tmp_path) as hub:
         hub.resource_msgs.put(workflow_start())
@@ -214,6 +214,8 @@ def test_a_killed_collector_is_started_again_and_each_message_is_stored_once(tmp
 
     assert query(database, "SELECT count(*), count(DISTINCT timestamp) FROM resource") == [(20_000, 20_000)]
     assert "20,001 of 20,001 messages stored" in capfd.readouterr().err
+    # Below Parsl's logger, whose handler writes parsl.log.
+    assert all(record.name.startswith("parsl.") for record in caplog.records)
     assert [r.message.split("(")[0] for r in caplog.records] == [
         "monitoring: the collector ended ",
         "monitoring: the collector runs again ",
@@ -237,7 +239,7 @@ def test_a_killed_drain_is_replaced_and_the_end_says_so(tmp_path, caplog, capfd)
 
 
 def test_a_locked_database_is_told_in_the_programs_log_and_costs_nothing(tmp_path, caplog):
-    caplog.set_level(logging.WARNING, "parsl_collector")
+    caplog.set_level(logging.WARNING, "parsl")
     database = tmp_path / "monitoring.db"
     with running_hub(tmp_path) as hub:
         hub.resource_msgs.put(workflow_start())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import select
 import signal
@@ -12,9 +11,10 @@ import threading
 import time
 from typing import IO, NamedTuple
 
+from parsl_collector._log import logger_of
 from parsl_collector._node import CollectorStartError
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 START_TIMEOUT_S = 30.0
 """Longest that a start may take. A start that fails says so at once; this is for one that hangs, and long

@@ -7,7 +7,6 @@ writes into a socket that was opened before the fork, and a thread of the parent
 
 from __future__ import annotations
 
-import logging
 import multiprocessing.util
 import os
 import platform
@@ -20,9 +19,10 @@ from typing import Any
 
 from parsl_collector._channel import import_grpc
 from parsl_collector._encode import Encoded, encode
+from parsl_collector._log import logger_of
 from parsl_collector._sender import MessageSender
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 MOST_QUEUED = 10_000
 """Messages that wait to be encoded; beyond them `send` waits."""

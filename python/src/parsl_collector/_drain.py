@@ -7,7 +7,6 @@ process, which runs the user's code and forks, has none of its threads.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import pathlib
@@ -26,9 +25,10 @@ from parsl.utils import setproctitle
 from parsl_collector._channel import get_status, import_grpc, open_channel
 from parsl_collector._collector_process import CollectorCommand, CollectorProcess, CollectorStartError
 from parsl_collector._encode import encode, unreadable
+from parsl_collector._log import logger_of
 from parsl_collector._sender import MessageSender
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 HEALTH_INTERVAL_S = 5.0
 """How often the collector is asked whether it can write."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from multiprocessing.queues import Queue
@@ -11,8 +10,9 @@ from typing import Any
 from parsl.multiprocessing import SpawnContext, SpawnProcess
 
 from parsl_collector._drain import CloseBy, EndOfRun, Progress, Report, Settings, Trouble, drain
+from parsl_collector._log import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 MOST_DEATHS = 5
 """Drains that may die before their death is taken for lasting."""

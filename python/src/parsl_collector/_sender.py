@@ -6,7 +6,6 @@ broken connection; the collector stores each number once. docs/WIRE.md has the r
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 import threading
@@ -17,10 +16,11 @@ from typing import Any, NamedTuple
 
 from parsl_collector._channel import STREAM_MESSAGES, import_grpc, open_channel
 from parsl_collector._encode import Encoded, length_delimited
+from parsl_collector._log import logger_of
 from parsl_collector._pb import collector_service_pb2 as service_pb
 from parsl_collector._pb import envelope_pb2 as pb
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 MOST_IN_FLIGHT = 8
 """Envelopes that wait for their acknowledgement at once. More would only wait in the collector."""

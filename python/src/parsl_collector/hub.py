@@ -19,10 +19,11 @@ from parsl.multiprocessing import SpawnQueue
 from parsl_collector._collector_process import STOP_TIMEOUT_S, CollectorCommand, CollectorProcess
 from parsl_collector._drain import Report, Settings
 from parsl_collector._drain_process import DrainProcess
+from parsl_collector._log import logger_of
 from parsl_collector._node import find_node, find_server
 from parsl_collector.radio import ADDRESS_ATTRIBUTE
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 DEFAULT_CLOSE_TIMEOUT_S = 60.0
 

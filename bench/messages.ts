@@ -7,8 +7,6 @@ import { timestampOf } from "../src/model/time.js";
 export const mixes = ["resource", "tasks"] as const;
 export type Mix = (typeof mixes)[number];
 
-export const messagesOfTask = 9;
-
 const began = Date.UTC(2026, 0, 1) * 1000;
 const at = (micros: number) => timestampOf(began + micros);
 

@@ -20,7 +20,7 @@ const checkBoundSeconds = 3 * 60;
 const suiteBoundSeconds = 9 * 60;
 
 /** Ruff's settings are those of python/, from where they hold for the other folders too. */
-const pythonFolders = ["--config=pyproject.toml", ".", join("..", "tests", "parsl"), join("..", "demo")];
+const pythonFolders = ["--config=pyproject.toml", ".", "../tests/parsl", "../bench/parsl", "../demo"];
 
 /** Compiled first: the tests run what it makes.
  *  @type {Step} */

@@ -25,7 +25,7 @@ export function bareRowsPerSecond(path: string, count: number): number {
   const began = performance.now();
   for (let from = 0; from < rows.length; from += rowsOfTransaction) {
     db.transaction(() => {
-      for (const row of rows.slice(from, from + rowsOfTransaction)) insert.run(row);
+      for (const row of rows.slice(from, from + rowsOfTransaction)) insert.run(...row);
     }).immediate();
   }
   const seconds = (performance.now() - began) / 1000;

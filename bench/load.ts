@@ -15,8 +15,12 @@ import type { BenchCollector } from "./processes.js";
 /** Unacknowledged envelopes of a stream, as every client of ours has. */
 const windowEnvelopes = 8;
 
+/** After this a stream sends nothing new, in ms: on a busy machine a figure comes from fewer messages, not later. */
+const longestMs = 5_000;
+
 export interface Load {
   readonly mix: Mix;
+  /** At most; fewer on a machine that has not sent them all in time. */
   readonly messages: number;
   readonly streams: number;
   readonly envelopeMessages: number;
@@ -40,12 +44,15 @@ export async function saturate(collector: BenchCollector, load: Load): Promise<L
   const queues = requestsOf(load);
   const cpu = collector.cpuSeconds();
   const began = performance.now();
-  const delays = (await Promise.all(queues.map((requests) => sendAll(collector.address, requests)))).flat();
+  const sent = await Promise.all(
+    queues.map((requests) => sendAll(collector.address, requests, began + longestMs)),
+  );
   const seconds = (performance.now() - began) / 1000;
+  const messages = sent.reduce((sum, stream) => sum + stream.messages, 0);
   return {
-    messagesPerSecond: load.messages / seconds,
-    ackMs: quantiles(delays),
-    cpuMicrosPerMessage: ((collector.cpuSeconds() - cpu) / load.messages) * 1e6,
+    messagesPerSecond: messages / seconds,
+    ackMs: quantiles(sent.flatMap(({ delays }) => delays)),
+    cpuMicrosPerMessage: ((collector.cpuSeconds() - cpu) / messages) * 1e6,
   };
 }
 
@@ -72,8 +79,8 @@ export async function paced(
     const look = setInterval(() => {
       const now = performance.now();
       while (sent.length < messages && now >= began + (sent.length * 1000) / perSecond) {
-        stream.write(requests[sent.length] ?? Buffer.alloc(0));
         sent.push(performance.now());
+        stream.write(requests[sent.length - 1] ?? Buffer.alloc(0));
       }
       const rows = (count.get() as number) - before;
       while (seen.length < rows) seen.push(performance.now() - (sent[seen.length] ?? NaN));
@@ -88,7 +95,8 @@ export async function paced(
   return { ackMs: quantiles(acked), visibleMs: quantiles(seen) };
 }
 
-/** The requests of each stream. A whole task's messages stay in one stream, as a workflow's do. */
+/** The requests of each stream. Envelopes go to the streams in turn, so messages of one task come from several
+ *  senders, as the submitting process and the workers are. */
 function requestsOf({ mix, messages, streams, envelopeMessages }: Load): Buffer[][] {
   const senders = Array.from({ length: streams }, () => ({
     senderId: randomBytes(16).toString("hex"),
@@ -139,25 +147,46 @@ function openStream(address: string): Stream {
   return (client["streamMessages"] as () => Stream).call(client);
 }
 
-function sendAll(address: string, requests: readonly Buffer[]): Promise<number[]> {
+interface Sent {
+  /** Of each envelope, from its sending to its acknowledgement, in ms. */
+  readonly delays: number[];
+  /** Acknowledged messages. */
+  readonly messages: number;
+}
+
+function sendAll(address: string, requests: readonly Buffer[], until: number): Promise<Sent> {
   const stream = openStream(address);
   const sent: number[] = [];
   const delays: number[] = [];
+  let messages = 0;
   return new Promise((resolve, reject) => {
     const fill = (): void => {
-      while (sent.length < requests.length && sent.length - delays.length < windowEnvelopes) {
-        stream.write(requests[sent.length] ?? Buffer.alloc(0));
+      while (
+        sent.length < requests.length &&
+        sent.length - delays.length < windowEnvelopes &&
+        performance.now() < until
+      ) {
         sent.push(performance.now());
+        stream.write(requests[sent.length - 1] ?? Buffer.alloc(0));
       }
     };
     stream.on("error", reject);
     stream.on("data", (response: StreamMessagesResponse) => {
-      response.acknowledgements.forEach(() => delays.push(performance.now() - (sent[delays.length] ?? NaN)));
-      if (delays.length < requests.length) fill();
-      else {
-        stream.end();
-        resolve(delays);
+      for (const { committed, rejections } of response.acknowledgements) {
+        delays.push(performance.now() - (sent[delays.length] ?? NaN));
+        // A rejected message is no row: a rate with such in it would be another figure.
+        if (committed === undefined || rejections.length > 0) {
+          reject(
+            new Error(`measure the collector: it rejected a message: ${rejections[0]?.reason ?? "no range"}`),
+          );
+          return;
+        }
+        messages += Number(committed.last - committed.first) + 1;
       }
+      fill();
+      if (delays.length < sent.length) return;
+      stream.end();
+      resolve({ delays, messages });
     });
     fill();
   });

@@ -1,14 +1,14 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
 import { bareRowsPerSecond } from "./bare.js";
 import { paced, saturate, type Load } from "./load.js";
-import { mixes, type Mix } from "./messages.js";
-import { BenchCollector, machine, machineBusySeconds } from "./processes.js";
+import { messagesOfTask, mixes, type Mix } from "./messages.js";
+import { BenchCollector, machine, machineBusySeconds, ownSeconds } from "./processes.js";
 import { asMarkdown, asTable, median, type Comparison, type Report } from "./report.js";
 
 /** Both sides of a comparison are measured this often, in turn. */
@@ -33,7 +33,7 @@ if (values.help || (positionals[0] ?? "ingest") !== "ingest") {
 Durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory; beside
 Parsl's own monitoring and beside SQLite alone, in one run.
 
-  --quick         a tenth of the messages, one round, without Parsl
+  --quick         the two extreme sizes of envelopes, few messages, without Parsl
   --parsl PYTHON  Python with parsl[monitoring] (default: .venv's)
   --json FILE     the figures as JSON
   --write FILE    the figures as Markdown`);
@@ -47,7 +47,7 @@ if (values.write !== undefined) writeFileSync(values.write, asMarkdown(report));
 
 async function ingest(): Promise<Report> {
   const scale = values.quick ? 0.1 : 1;
-  const began = { wall: performance.now(), busy: machineBusySeconds(), cpu: process.cpuUsage() };
+  const began = { wall: performance.now(), busy: machineBusySeconds(), own: ownSeconds() };
   const shapes: Report["shapes"] = [];
   for (const mix of mixes) {
     for (const [streams, envelopeMessages, messages] of [
@@ -58,8 +58,9 @@ async function ingest(): Promise<Report> {
       [1, 450, 100_000],
       [10, 450, 200_000],
     ] as const) {
+      if (values.quick && envelopeMessages === 50) continue;
       say(`${mix}, ${String(streams)} streams, envelopes of ${String(envelopeMessages)}`);
-      const load = { mix, streams, envelopeMessages, messages: Math.round((messages * scale) / 9) * 9 };
+      const load = { mix, streams, envelopeMessages, messages: wholeTasks(messages * scale) };
       shapes.push({ ...load, ...(await once(load)) });
     }
   }
@@ -74,14 +75,15 @@ async function ingest(): Promise<Report> {
     say("Parsl's own, 50 single messages a second");
     parslVisibleMs = (await parsl<{ visible_ms: { p50: number; p99: number } }>(250, "latency")).visible_ms;
   }
-  const own = process.cpuUsage(began.cpu);
   const seconds = (performance.now() - began.wall) / 1000;
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: machine(),
     seconds,
-    busyShare: (machineBusySeconds() - began.busy) / (seconds * 2),
-    ownShare: (own.user + own.system) / 1e6 / (seconds * 2),
+    othersShare: Math.max(
+      0,
+      (machineBusySeconds() - began.busy - (ownSeconds() - began.own)) / (seconds * cpus().length),
+    ),
     shapes,
     latency,
     parslVisibleMs,
@@ -141,6 +143,10 @@ async function parsl<Figures>(count: number, what: string): Promise<Figures> {
     timeout: 180_000,
   });
   return JSON.parse(stdout) as Figures;
+}
+
+function wholeTasks(messages: number): number {
+  return Math.round(messages / messagesOfTask) * messagesOfTask;
 }
 
 function say(what: string): void {

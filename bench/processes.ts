@@ -19,17 +19,20 @@ export class BenchCollector {
 
   static async start(database: string): Promise<BenchCollector> {
     const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
-    const child = spawn(process.execPath, [main, "serve", "--database", database, "--log-level", "warn"], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [line] = (await once(child.stdout, "data")) as [Buffer];
-    return new BenchCollector(child, (JSON.parse(line.toString()) as { address: string }).address);
+    const child = spawn(
+      process.execPath,
+      [main, "serve", "--database", database, "--log-level", "warn", "--exit-with-parent"],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    const ended = once(child, "exit").then(() => undefined);
+    const line = await Promise.race([once(child.stdout, "data") as Promise<[Buffer]>, ended]);
+    if (line === undefined) throw new Error("start a collector: it ended at once; its reason is above");
+    return new BenchCollector(child, (JSON.parse(line[0].toString()) as { address: string }).address);
   }
 
   cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${String(this.#process.pid)}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    const [user = 0, system = 0] = cpuTicks(String(this.#process.pid));
+    return (user + system) / ticksPerSecond;
   }
 
   peakMebibytes(): number {
@@ -42,6 +45,21 @@ export class BenchCollector {
     this.#process.kill("SIGTERM");
     await exited;
   }
+}
+
+/** Ticks of a process: its own in user and system mode, then those of the children that it waited for. */
+function cpuTicks(process: string): number[] {
+  const stat = readFileSync(`/proc/${process}/stat`, "utf8");
+  return stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 15)
+    .map(Number);
+}
+
+/** Seconds of CPU that this process spent, with all that it started and that has ended. */
+export function ownSeconds(): number {
+  return cpuTicks("self").reduce((sum, ticks) => sum + ticks, 0) / ticksPerSecond;
 }
 
 /** Seconds of CPU that the machine spent since it was started, on whatever. */

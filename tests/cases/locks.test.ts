@@ -122,7 +122,7 @@ test.serial(
     const grownMib = memoryMib(collector.pid, "VmRSS") - before;
 
     // About 190: the 16 MiB that wait for the writer, and 16 a stream in Node's buffers on either side.
-  t.true(written < senders * envelopesEach, `${String(written)} envelopes were taken`);
+    t.true(written < senders * envelopesEach, `${String(written)} envelopes were taken`);
     t.true(grownMib < 80, `memory grew by ${grownMib.toFixed(0)} MiB`);
     other.exec("COMMIT");
     const streams = await Promise.all(pushes);

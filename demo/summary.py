@@ -55,7 +55,9 @@ def show_failures(connection: sqlite3.Connection, run_id: str) -> None:
            FROM try JOIN task USING (run_id, task_id)
            WHERE run_id = ? AND task_fail_history <> '' ORDER BY task_id, try_id""",
         (run_id,),
-    )
+    ).fetchall()
+    if not rows:
+        print("  none")
     for row in rows:
         print(f"  {row['app']}, task {row['task_id']} try {row['try_id']}: {row['reason']}")
 

@@ -13,6 +13,7 @@ import time
 
 import parsl
 from parsl.data_provider.files import File
+
 from parsl_collector import CollectorHub, CollectorRadio
 
 
@@ -106,6 +107,8 @@ def submit(directory: pathlib.Path) -> list:
         average, stdout=f"{directory}/report.out", outputs=[File(f"{directory}/report.txt")]
     )
     words = count_words(inputs=[report.outputs[0]], stdout=f"{directory}/words.out")
+    marker = directory / "tried"
+    marker.unlink(missing_ok=True)  # of the last run
     first = square(7)
     back = root(first)
     return [
@@ -117,7 +120,7 @@ def submit(directory: pathlib.Path) -> list:
         back,
         square(back),  # of 7 again: its result is remembered
         sweep([11, 12, 13]),
-        fails_once(str(directory / "tried")),
+        fails_once(str(marker)),
         fails("this one fails for good, as it should"),
     ]
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { compile, isCompiled } from "./lib/build.mjs";
 import { endChildrenWithUs, runToEnd, toldToEnd } from "./lib/child.mjs";
 import { Problem, runScript } from "./lib/problem.mjs";
-import { findPython } from "./lib/python.mjs";
+import { findPython, quoteInterpreters } from "./lib/python.mjs";
 import { leastNode, leastNodeOfSetup, nodeMajor, nodePath, root, venvPython } from "./lib/repository.mjs";
 import { forget, hashOf, isDone, markDone } from "./lib/stamp.mjs";
 
@@ -88,6 +88,7 @@ async function installPythonPackages() {
   await step("pip install", venvPython, [...install, "-r", requirements, "-e", "python"], {
     cure: "see what pip says above",
   });
+  quoteInterpreters();
   markDone("python", hash);
 }
 

@@ -1,6 +1,9 @@
 import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { Problem } from "./problem.mjs";
+import { venvBin, venvPython } from "./repository.mjs";
 
 /** Newest first after the system's own choice. */
 const candidates = ["python3", "python3.13", "python3.12", "python3.11", "python3.10"];
@@ -34,6 +37,20 @@ export function findPython() {
     `make the Python environment .venv: no Python 3.10 or newer found${found === "" ? "" : ` (${found})`}; ` +
       "install one with `sudo apt-get install python3 python3-venv`",
   );
+}
+
+/** Makes the programs of .venv start in a folder whose path has a space. The first line of a program cannot quote:
+ *  pip minds that in the programs that it makes, and not in those that a package brings, as Parsl's interchange.py
+ *  and process_worker_pool.py. */
+export function quoteInterpreters() {
+  if (!/\s/.test(venvPython)) return;
+  const unquoted = `#!${venvPython}\n`;
+  const quoted = `#!/bin/sh\n'''exec' "${venvPython}" "$0" "$@"\n' '''\n`; // a text to Python, two commands to sh
+  for (const file of readdirSync(venvBin).map((name) => join(venvBin, name))) {
+    if (!statSync(file).isFile()) continue;
+    const text = readFileSync(file, "latin1"); // byte for byte
+    if (text.startsWith(unquoted)) writeFileSync(file, quoted + text.slice(unquoted.length), "latin1");
+  }
 }
 
 function ask(name) {

@@ -28,7 +28,11 @@ class Viewer:
             # Port 0: the system chooses, and the viewer says which.
             command = [str(program), f"sqlite:///{database}", "--port", "0"]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.address = self._ready_address()
+        try:
+            self.address = self._ready_address()
+        except BaseException:
+            self.close()
+            raise
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a page."""

@@ -44,6 +44,7 @@ export async function startCollector(t: Scope, options: CollectorOptions = {}): 
     process.execPath,
     [
       ...[collectorMain, "serve", "--database", database, "--listen", options.listen ?? "127.0.0.1:0"],
+      "--exit-with-parent", // so that a test run that is broken off leaves none behind
       ...(options.args ?? []),
     ],
     { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } },

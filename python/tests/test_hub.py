@@ -162,7 +162,8 @@ def test_an_idle_hub_closes_at_once_with_everything_stored(tmp_path):
         wait_until(lambda: has_rows(tmp_path / "monitoring.db", "workflow", 1), "the hub to be up")
         began = time.monotonic()
         hub.close()
-        assert time.monotonic() - began < 2
+        # Room for a busy machine: waiting for something that does not come takes longer than this.
+        assert time.monotonic() - began < 5
 
     database = tmp_path / "monitoring.db"
     assert count(database, "status") == 4

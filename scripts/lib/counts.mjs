@@ -7,12 +7,13 @@ export function countsOfCheck({ code }) {
   return code === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
 }
 
-/** From the last lines of ava's output: "253 tests passed", "1 test failed", "1 uncaught exception", ...
+/** From ava's output: a mark before each test that passed, and the last lines, as "1 test failed". (It says how many
+ *  passed only when none failed.)
  *  @param {import("./child.mjs").Ended} ended @returns {Counts} */
 export function countsOfAva({ code, output }) {
   const sum = (pattern) =>
     [...output.matchAll(pattern)].reduce((total, [, count]) => total + Number(count), 0);
-  const passed = sum(/^ {2}(\d+) tests? passed$/gm);
+  const passed = output.match(/^ {2}✔ /gm)?.length ?? 0;
   const skipped = sum(/^ {2}(\d+) tests? (?:skipped|todo)$/gm);
   const failed = sum(
     /^ {2}(\d+) (?:tests? failed|known failures?|unhandled rejections?|uncaught exceptions?|tests? remained pending)/gm,
@@ -20,21 +21,16 @@ export function countsOfAva({ code, output }) {
   return withoutSilence({ passed, failed, skipped }, code);
 }
 
-/** From pytest's last line: "3 failed, 27 passed, 1 skipped, 1 error in 12.3s".
+/** From pytest's word after each test (-v), so that a run which was cut off counts too, and the errors of its last
+ *  line, as "3 failed, 27 passed, 1 error in 12.3s".
  *  @param {import("./child.mjs").Ended} ended @returns {Counts} */
 export function countsOfPytest({ code, output }) {
-  const last =
-    output
-      .trimEnd()
-      .split("\n")
-      .findLast((line) => / in [\d.:]+s?/.test(line)) ?? "";
-  const of = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(last)?.[1] ?? 0);
-  const counts = {
-    passed: of("passed"),
-    failed: of("failed") + of("errors?"),
-    skipped: of("skipped") + of("xfailed"),
-  };
-  return withoutSilence(counts, code);
+  const of = (word) => output.match(new RegExp(`^\\S.*::.* ${word}(?: |$)`, "gm"))?.length ?? 0;
+  const errors = Number(/^=.* (\d+) errors? in /m.exec(output)?.[1] ?? 0);
+  return withoutSilence(
+    { passed: of("PASSED"), failed: of("FAILED") + errors, skipped: of("SKIPPED") + of("XFAIL") },
+    code,
+  );
 }
 
 /** The sum of some counts.

@@ -27,8 +27,8 @@ MOST_IN_FLIGHT = 8
 MOST_MESSAGES = 500
 MOST_ENVELOPE_BYTES = 256 * 1024
 GATHER_S = 0.02
-"""Least time between two envelopes, unless one is full. A message after a silence goes at once. gRPC in Python
-takes about 1 ms of CPU an envelope: with a message each 3 ms, as busy workers have them, 30 ms between
+"""Least time between two envelopes, unless one is full. A message after a silence goes at once. gRPC in
+Python takes about 1 ms of CPU an envelope: with a message each 3 ms, as busy workers have them, 30 ms between
 envelopes took 0.3 ms of CPU a message instead of 0.75."""
 DEFAULT_BUFFER_BYTES = 32 * 1024 * 1024
 """Bytes of messages that are kept until they are acknowledged; at the bound `add` waits."""

@@ -16,7 +16,7 @@ import type { BenchCollector } from "./processes.js";
 const windowEnvelopes = 8;
 
 /** After this a stream sends nothing new, in ms: on a busy machine a figure comes from fewer messages, not later. */
-const longestMs = 5_000;
+const longestMs = 4_000;
 
 export interface Load {
   readonly mix: Mix;

@@ -31,7 +31,7 @@ if (values.help || (positionals[0] ?? "ingest") !== "ingest") {
   console.log(`usage: npm run bench -- [ingest] [options]
 
 Durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory; beside
-Parsl's own monitoring and beside SQLite alone, in one run.
+Parsl's own monitoring and beside SQLite alone, in one run: two minutes on a machine that does nothing else.
 
   --quick         the two extreme sizes of envelopes, few messages, without Parsl
   --parsl PYTHON  Python with parsl[monitoring] (default: .venv's)
@@ -105,7 +105,14 @@ async function compare(mix: Mix): Promise<Comparison> {
       bare.push(await inDirectory((path) => Promise.resolve(bareRowsPerSecond(path, load.messages))));
     }
   }
-  return { mix, ours: median(ours), parsl: median(theirs), bare: bare.length > 0 ? median(bare) : undefined };
+  const ratios = ours.map((rate, round) => rate / (theirs[round] ?? NaN));
+  return {
+    mix,
+    ours: median(ours),
+    parsl: median(theirs),
+    ratios,
+    bare: bare.length > 0 ? median(bare) : undefined,
+  };
 }
 
 function once(

@@ -6,6 +6,8 @@ export interface Comparison {
   /** Medians, in messages a second. */
   readonly ours: number;
   readonly parsl: number;
+  /** Ours by Parsl's in each round: how far they lie apart says what the medians are worth. */
+  readonly ratios: readonly number[];
   /** SQLite alone, in rows a second; for samples only, which are a row each. */
   readonly bare: number | undefined;
 }
@@ -77,12 +79,13 @@ function tables(report: Report): { readonly title: string; readonly rows: string
     made.push({
       title: "Beside Parsl's own monitoring (medians of three, in turn)",
       rows: [
-        ["messages", "ours/s", "Parsl's/s", "ratio", "SQLite alone, rows/s", "ours of that"],
-        ...report.comparisons.map(({ mix, ours, parsl, bare }) => [
+        ["messages", "ours/s", "Parsl's/s", "ratio", "of the rounds", "SQLite alone, rows/s", "ours of that"],
+        ...report.comparisons.map(({ mix, ours, parsl, ratios, bare }) => [
           nameOfMix[mix],
           rounded(ours),
           rounded(parsl),
           `${(ours / parsl).toFixed(1)} times`,
+          `${Math.min(...ratios).toFixed(1)} to ${Math.max(...ratios).toFixed(1)}`,
           bare === undefined ? "–" : rounded(bare),
           bare === undefined ? "–" : `${((ours / bare) * 100).toFixed(0)} %`,
         ]),
@@ -100,15 +103,16 @@ function timesAt(slow: Quantiles, fast: Quantiles): string[] {
   return [slow.p50 / fast.p50, slow.p99 / fast.p99].map((times) => `${times.toFixed(0)} times`);
 }
 
-/** Whether the goal is reached, in a sentence; nothing where Parsl was not measured. */
+/** Whether the goal is reached, for each kind of load; nothing where Parsl was not measured. */
 function verdict({ comparisons }: Report): string[] {
   if (comparisons.length === 0) return [];
-  const missed = comparisons.filter(({ ours, parsl }) => ours / parsl < goalTimes);
-  const goal = `Goal: at least ${String(goalTimes)} times Parsl's messages a second, for each kind of load.`;
+  const each = comparisons.map(({ mix, ours, parsl, ratios }) => {
+    const rounds = ratios.filter((ratio) => ratio >= goalTimes).length;
+    const median = ours / parsl >= goalTimes ? "reached" : "missed";
+    return `${nameOfMix[mix]} ${median} by the medians, reached in ${String(rounds)} of ${String(ratios.length)} rounds`;
+  });
   return [
-    missed.length === 0
-      ? `${goal} Reached.`
-      : `${goal} Missed for ${missed.map(({ mix, ours, parsl }) => `${nameOfMix[mix]} (${(ours / parsl).toFixed(1)} times)`).join(" and ")}.`,
+    `Goal: at least ${String(goalTimes)} times Parsl's messages a second for each kind of load. ${each.join("; ")}.`,
   ];
 }
 

@@ -225,6 +225,7 @@ def test_parent_and_child_take_turns(tmp_path):
 def test_children_of_several_threads_and_the_threads_themselves_lose_nothing(tmp_path):
     program = """
         radio.create_sender()
+        ended = []
         def work(number):
             for fork in range(5):
                 child = os.fork()
@@ -234,15 +235,16 @@ def test_children_of_several_threads_and_the_threads_themselves_lose_nothing(tmp
                     os._exit(0)
                 for n in range(100):
                     radio.create_sender().send(resource_info(10_000 + 100 * number + fork, n))
-                say(os.waitpid(child, 0)[1])
+                ended.append(os.waitpid(child, 0)[1])
         threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        say(ended)
         """
     with collector(tmp_path / "m.db") as running:
-        assert answers_of(worker(running.address, program)) == [0] * 20
+        assert answers_of(worker(running.address, program)) == [[0] * 20]
 
         assert query(running.database, "SELECT task_id < 10000, count(*) FROM resource GROUP BY 1") == [
             (0, 2000),

@@ -29,8 +29,11 @@ class DrainProcess:
     def __init__(self, resource_msgs: Queue, settings: Settings) -> None:
         self._queue = resource_msgs
         self._settings = settings
+        # What a drain must hear, in this order, whichever one it is. Guarded, with _control, by _lock.
+        self._lock = threading.Lock()
         self._address: str | None = None
-        self._is_ending = False
+        self._close_by: CloseBy | None = None
+        self._is_given_up = False
         self._report: Report | None = None
         self._said = threading.Event()
         self._is_over = threading.Event()
@@ -40,20 +43,16 @@ class DrainProcess:
 
     def tell_address(self, address: str) -> None:
         """Where the collector listens."""
-        self._address = address
-        try:
-            self._control.send(address)
-        except OSError:
-            pass  # it died; the listener starts another, which is told too
+        with self._lock:
+            self._address = address
+            self._say(address)
 
     def end(self, timeout: float) -> Report | None:
         """Ends the drain when everything is sent, or when the collector takes nothing for `timeout` seconds.
         Returns what it reports; None when it died."""
-        self._is_ending = True
-        try:
-            self._control.send(CloseBy(timeout))
-        except OSError:
-            pass  # it died; the listener says so
+        with self._lock:
+            self._close_by = CloseBy(timeout)
+            self._say(self._close_by)
         self._queue.put(EndOfRun())
         while True:
             self._said.clear()  # before the look at _is_over, which is set before _said
@@ -64,14 +63,20 @@ class DrainProcess:
 
     def kill_unless_ended(self) -> None:
         """Leaves nothing running."""
-        self._is_ending = True
+        self._is_given_up = True
         self._process.join(_EXIT_TIMEOUT_S if self._report is not None else 0)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
 
+    def _say(self, what: Any) -> None:
+        try:
+            self._control.send(what)
+        except OSError:
+            pass  # it died; the listener notices, and a successor is told anew
+
     def _start(self) -> None:
-        self._control, theirs = SpawnContext.Pipe()
+        control, theirs = SpawnContext.Pipe()
         settings = self._settings._replace(is_successor=self.deaths > 0)
         self._process: Any = SpawnProcess(
             target=drain,
@@ -86,15 +91,18 @@ class DrainProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        if self._address is not None:
-            self._control.send(self._address)
+        with self._lock:
+            self._control = control
+            for known in (self._address, self._close_by):
+                if known is not None:
+                    self._say(known)
 
     def _listen(self) -> None:
         while self._report is None:
             try:
                 said = self._control.recv()
             except (EOFError, OSError):
-                if self._is_ending or not self._start_again():
+                if self._is_given_up or not self._start_again():
                     break
                 continue
             if isinstance(said, Report):

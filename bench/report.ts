@@ -130,9 +130,7 @@ function circumstances(report: Report): string {
 
 export function asTable(report: Report): string {
   const parts = tables(report).map(({ title, rows }) => {
-    const widths = (rows[0] ?? []).map((_, column) =>
-      Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-    );
+    const widths = widthsOf(rows);
     const lines = rows.map((row) =>
       row
         .map((cell, column) =>
@@ -145,11 +143,19 @@ export function asTable(report: Report): string {
   return [circumstances(report), ...parts, ...verdict(report)].join("\n\n");
 }
 
+function widthsOf(rows: readonly string[][]): number[] {
+  return (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+}
+
+/** Laid out as the formatter does, which checks the file with the others. */
 export function asMarkdown(report: Report): string {
   const parts = tables(report).map(({ title, rows }) => {
+    const widths = widthsOf(rows);
     const [head = [], ...body] = rows;
-    const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-    return [`## ${title}`, "", line(head), line(head.map(() => "---")), ...body.map(line)].join("\n");
+    const line = (cells: readonly string[]): string =>
+      `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+    const rule = widths.map((width) => "-".repeat(width));
+    return [`## ${title}`, "", line(head), line(rule), ...body.map(line)].join("\n");
   });
   return `# Performance
 

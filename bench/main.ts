@@ -31,7 +31,7 @@ if (values.help || (positionals[0] ?? "ingest") !== "ingest") {
   console.log(`usage: npm run bench -- [ingest] [options]
 
 Durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory; beside
-Parsl's own monitoring and beside SQLite alone, in one run: two minutes on a machine that does nothing else.
+Parsl's own monitoring and beside SQLite alone, in one run (6 minutes on two busy cores).
 
   --quick         the two extreme sizes of envelopes, few messages, without Parsl
   --parsl PYTHON  Python with parsl[monitoring] (default: .venv's)

@@ -228,9 +228,8 @@ class MessageSender:
             if e.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 self._give_up_refused(e.details())
             return f"{e.code().name}: {e.details()}"
-        except (
-            Exception
-        ) as e:  # a peer that is no collector may answer anything; the next attempt may find one
+        except Exception as e:
+            # A peer that is no collector may answer anything; the next attempt may find one.
             logger.exception("monitoring: an answer from %s makes no sense", self.address)
             return f"{type(e).__name__}: {e}"
         finally:

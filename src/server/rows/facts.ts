@@ -19,8 +19,9 @@ export interface Context {
   readonly hostname: string;
 }
 
-/** Columns of `workflow` that its start says, in the order of Facts.start. */
-export const startColumns = {
+/** Columns of `workflow` besides its key and its totals, in the order of Facts.workflow: six that the start
+ *  says, and one that the end says. */
+export const workflowColumns = {
   workflow_name: "first",
   workflow_version: "first",
   time_began: "first",
@@ -74,7 +75,7 @@ export interface Facts {
   readonly runId: string;
   /** The time of the message itself; orders what is said about one thing. */
   readonly at: Micros;
-  /** Values for startColumns. */
+  /** Values for workflowColumns. */
   readonly workflow?: readonly SqlValue[];
   /** Totals of the run: failed, completed. They never fall. */
   readonly counts?: readonly [number, number];

@@ -1,6 +1,6 @@
 import type Database from "better-sqlite3";
 
-import { firstWorkerColumn, startColumns, taskColumns, tryColumns, type Facts } from "../../rows/facts.js";
+import { firstWorkerColumn, workflowColumns, taskColumns, tryColumns, type Facts } from "../../rows/facts.js";
 import { MergedValues, type Rule } from "../../rows/merged-values.js";
 import { uniqueTimes, type TimedRow } from "../../rows/unique-time.js";
 import type { SqlValue } from "../../rows/value.js";
@@ -15,7 +15,7 @@ interface Run {
   readonly row: number;
   readonly runId: string;
   heardFrom: Micros;
-  /** Values of startColumns. */
+  /** Values of workflowColumns. */
   readonly merged: MergedValues;
   failed: number;
   completed: number;
@@ -38,10 +38,10 @@ const keptRows = 20_000;
 /** Characters of text that the kept rows may hold: inputs of megabytes must not stay. */
 const keptCharacters = 16 * 1024 * 1024;
 
-const startRules: readonly Rule[] = Object.values(startColumns);
+const workflowRules: readonly Rule[] = Object.values(workflowColumns);
 const taskRules: readonly Rule[] = Object.values(taskColumns);
 const tryRules: readonly Rule[] = Object.values(tryColumns);
-const timeBeganColumn = Object.keys(startColumns).indexOf("time_began");
+const timeBeganColumn = Object.keys(workflowColumns).indexOf("time_began");
 
 /** Parsl's tables. Rows that several messages make (workflow, task, try) are merged in memory and written
  *  once a group; the others are written as they come. Used inside the writer's transaction. */
@@ -160,7 +160,7 @@ export class Tables {
   #readRun(runId: string, at: Micros): Run {
     const workflow = this.#statements.workflow.get(runId);
     const kept = this.#statements.run.get(runId);
-    const none = MergedValues.empty(startRules);
+    const none = MergedValues.empty(workflowRules);
     const row = kept?.id ?? Number(this.#statements.addRun.run(runId, at, none.versions).lastInsertRowid);
     if (workflow === undefined) {
       const run = { row, runId, heardFrom: at, merged: none, failed: 0, completed: 0 };
@@ -172,7 +172,7 @@ export class Tables {
       row,
       runId,
       heardFrom: kept?.heard_from_us ?? at,
-      merged: MergedValues.stored(startRules, values, kept?.versions ?? null),
+      merged: MergedValues.stored(workflowRules, values, kept?.versions ?? null),
       failed: Number(failed),
       completed: Number(completed),
     };
@@ -300,7 +300,7 @@ function prepare(db: Database.Database) {
     putRun: db.prepare("UPDATE collector_run SET heard_from_us = ?, versions = ? WHERE id = ?"),
     workflow: db
       .prepare<[string], SqlValue[]>(
-        `SELECT tasks_failed_count, tasks_completed_count, ${Object.keys(startColumns).join(", ")} ` +
+        `SELECT tasks_failed_count, tasks_completed_count, ${Object.keys(workflowColumns).join(", ")} ` +
           "FROM workflow WHERE run_id = ?",
       )
       .raw(),

@@ -24,6 +24,7 @@ const emptyEnvelope: Envelope = {
   hostname: "",
   messages: [],
   closingNote: undefined,
+  losses: [],
 };
 
 /** The message as it stands in an envelope's bytes. In protobuf the bytes of two parts of a message, one

@@ -30,11 +30,12 @@ export interface RadioSender extends AsyncDisposable {
 
 /** Where a receiver puts what it hears. */
 export interface Inbox {
-  /** Takes the bytes of one `Envelope`, which must not change afterwards. Resolves once it is committed:
+  /** Takes the bytes of one `Envelope`, which must not change afterwards, and the name of the radio by which
+   *  it came, for the ledger. Resolves once it is committed:
    *  only then may the receiver acknowledge or delete it. Promises of one inbox resolve in the order of the
    *  calls. Rejects with a CollectorError: `invalid-envelope` for bytes that can never be stored,
    *  `shutting-down` (retryable) when the collector stops before the commit. */
-  accept(envelope: Uint8Array): Promise<Acknowledgement>;
+  accept(envelope: Uint8Array, radio: string): Promise<Acknowledgement>;
   /** Undefined while there is room. Otherwise resolves when there is room again; until then a receiver
    *  stops reading, so that a blocked database costs the senders time and not the collector memory. */
   readonly room: Promise<void> | undefined;

@@ -3,7 +3,7 @@ import PQueue from "p-queue";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import type { Acknowledgement } from "../model/envelope.js";
 import type { Inbox } from "../radios/radio.js";
-import type { Sink, SinkStatus } from "./sinks/sink.js";
+import type { Arrival, Sink, SinkStatus } from "./sinks/sink.js";
 
 /** Bytes of envelopes that make a group: about 5,000 rows. Without a cap a transaction at saturation grows
  *  to 96,000 rows and acknowledgements come once a second; above it the rate no longer grows. */
@@ -20,8 +20,7 @@ export interface BatcherOptions {
   readonly lowWaterBytes?: number;
 }
 
-interface Waiting {
-  readonly envelope: Uint8Array;
+interface Waiting extends Arrival {
   readonly resolve: (acknowledgement: Acknowledgement) => void;
   readonly reject: (error: CollectorError) => void;
 }
@@ -59,12 +58,12 @@ export class Batcher implements Inbox, AsyncDisposable {
     return this.#queuedBytes;
   }
 
-  accept(envelope: Uint8Array): Promise<Acknowledgement> {
+  accept(envelope: Uint8Array, radio: string): Promise<Acknowledgement> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     this.#queuedBytes += envelope.byteLength;
     if (this.#queuedBytes >= this.#highWaterBytes) this.#room ??= Promise.withResolvers<void>();
     const { promise, resolve, reject } = Promise.withResolvers<Acknowledgement>();
-    this.#waiting.push({ envelope, resolve, reject });
+    this.#waiting.push({ envelope, radio, resolve, reject });
     this.#lastSettled = promise.catch(() => undefined);
     this.#storeNext();
     return promise;
@@ -102,7 +101,7 @@ export class Batcher implements Inbox, AsyncDisposable {
   async #storeGroup(): Promise<void> {
     const group = this.#takeGroup();
     try {
-      const outcomes = await this.#sink.store(group.map(({ envelope }) => envelope));
+      const outcomes = await this.#sink.store(group);
       group.forEach((waiting, index) => {
         const outcome = outcomes[index];
         if (outcome === undefined)

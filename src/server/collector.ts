@@ -32,7 +32,11 @@ export class Collector implements AsyncDisposable {
     try {
       const batcher = new Batcher(sink);
       const status = async (runId: string) => ({
-        ...((await unlessBlocked(sink, () => batcher.status(runId))) ?? { total: undefined, senders: [] }),
+        ...((await unlessBlocked(sink, () => batcher.status(runId))) ?? {
+          total: undefined,
+          senders: [],
+          runs: [],
+        }),
         queuedBytes: BigInt(batcher.queuedBytes),
         blockedReason: sink.blockedReason ?? "",
       });

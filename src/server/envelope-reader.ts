@@ -22,6 +22,8 @@ export interface ReceivedEnvelope {
   readonly messages: readonly (MonitoringMessage | { readonly unreadable: string })[];
   /** The sender's last sequence, when this is its closing note. */
   readonly lastSequence: number | undefined;
+  /** Sequences that the sender gave up, and of which kind they were. */
+  readonly losses: readonly (Interval & { readonly kind: string })[];
   /** The bytes of the message at an index, as they came. */
   bytesOf(index: number): Uint8Array;
 }
@@ -56,6 +58,19 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
       invalid: `closing_note.last_sequence must be below 2^53, got ${String(closingNote?.lastSequence)}`,
     };
   }
+  const losses = envelope.losses.map(({ sequences: lost, kind }) => ({
+    first: Number(lost?.first ?? 0n),
+    last: Number(lost?.last ?? 0n),
+    kind,
+  }));
+  const wrong = losses.find(
+    (lost) => lost.first < 1 || lost.last < lost.first || lost.last > Number.MAX_SAFE_INTEGER,
+  );
+  if (wrong !== undefined) {
+    return {
+      invalid: `losses must be runs of sequences from 1 to 2^53 - 1, got ${String(wrong.first)} to ${String(wrong.last)}`,
+    };
+  }
   return {
     senderId,
     context: { runId: envelope.runId, hostname: envelope.hostname },
@@ -63,6 +78,7 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     sequences: parts.length === 0 ? undefined : { first, last },
     messages: parts.map(readMessage),
     lastSequence,
+    losses,
     bytesOf: (index) => parts[index] ?? new Uint8Array(),
   };
 }

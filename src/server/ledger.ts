@@ -4,7 +4,11 @@ export interface Interval {
   readonly last: number;
 }
 
-/** Which sequences of one sender are stored, as disjoint intervals in ascending order with a gap between
+function length({ first, last }: Interval): number {
+  return last - first + 1;
+}
+
+/** Sequences of one sender, those that are stored for one, as disjoint intervals in ascending order with a gap between
  *  each two. A sender whose messages come in order has one interval, however many they are; envelopes that
  *  come late or out of order make more, and close them again. */
 export class SequenceSet {
@@ -25,7 +29,7 @@ export class SequenceSet {
 
   /** Sequences in the set. */
   get size(): number {
-    return this.#intervals.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+    return this.#intervals.reduce((sum, interval) => sum + length(interval), 0);
   }
 
   has(sequence: number): boolean {
@@ -40,8 +44,12 @@ export class SequenceSet {
   }
 
   /** Adds a run, and says which intervals it made one: those that are gone, and the one that is there
-   *  now. */
-  add(run: Interval): { readonly gone: readonly Interval[]; readonly grown: Interval } {
+   *  now; and how many sequences are new. */
+  add(run: Interval): {
+    readonly gone: readonly Interval[];
+    readonly grown: Interval;
+    readonly added: number;
+  } {
     // A run also swallows the neighbours that it touches, hence the 1 on both sides.
     const from = this.#indexAtOrAfter(run.first - 1);
     let to = from;
@@ -53,7 +61,8 @@ export class SequenceSet {
     }
     const grown = { first, last };
     const gone = this.#intervals.splice(from, to - from, grown);
-    return { gone, grown };
+    const before = gone.reduce((sum, interval) => sum + length(interval), 0);
+    return { gone, grown, added: length(grown) - before };
   }
 
   /** The runs of 1..upTo that are not in the set. */

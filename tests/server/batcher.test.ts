@@ -2,9 +2,9 @@ import test from "ava";
 
 import { CollectorError } from "../../src/base/errors.js";
 import { Batcher } from "../../src/server/batcher.js";
-import type { Outcome, Sink, SinkStatus } from "../../src/server/sinks/sink.js";
+import type { Arrival, Outcome, Sink, SinkStatus } from "../../src/server/sinks/sink.js";
 
-const noCounts = { stored: 0n, rejected: 0n, repeated: 0n, duplicateRows: 0n, missing: 0n };
+const noCounts = { stored: 0n, rejected: 0n, repeated: 0n, duplicateRows: 0n, missing: 0n, lost: 0n };
 
 /** One call of `store` that waits for the test's word. */
 interface Call {
@@ -21,9 +21,10 @@ class RecordingSink implements Sink {
   #called = Promise.withResolvers<void>();
   #storing = false;
 
-  store(group: readonly Uint8Array[]): Promise<readonly Outcome[]> {
+  store(arrivals: readonly Arrival[]): Promise<readonly Outcome[]> {
     if (this.#storing) throw new Error("the sink was called while it stored");
     this.#storing = true;
+    const group = arrivals.map(({ envelope }) => envelope);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Outcome[]>();
     this.calls.push({ group, finish: (outcomes) => resolve(outcomes ?? group.map(stored)), fail: reject });
     this.#called.resolve();
@@ -32,7 +33,7 @@ class RecordingSink implements Sink {
 
   status(): Promise<SinkStatus> {
     if (this.#storing) throw new Error("the sink was called while it stored");
-    return Promise.resolve({ total: noCounts, senders: [] });
+    return Promise.resolve({ total: noCounts, senders: [], runs: [] });
   }
 
   whenBlocked(): () => void {
@@ -78,7 +79,7 @@ test("a lone envelope is stored at once", async (t) => {
   const sink = new RecordingSink();
   const batcher = new Batcher(sink);
 
-  const accepted = batcher.accept(envelope(1));
+  const accepted = batcher.accept(envelope(1), "grpc");
   const call = await sink.call(0);
   call.finish();
 
@@ -90,9 +91,9 @@ test("everything that arrives while a group is stored makes the next group", asy
   const sink = new RecordingSink();
   const batcher = new Batcher(sink);
 
-  const first = batcher.accept(envelope(1));
+  const first = batcher.accept(envelope(1), "grpc");
   const call = await sink.call(0);
-  const others = [2, 3, 4].map((content) => batcher.accept(envelope(content)));
+  const others = [2, 3, 4].map((content) => batcher.accept(envelope(content), "grpc"));
   t.is(sink.calls.length, 1);
   call.finish();
   (await sink.call(1)).finish();
@@ -105,8 +106,8 @@ test("a group ends before the envelope that would make it larger than its bytes"
   const sink = new RecordingSink();
   const batcher = new Batcher(sink, { groupBytes: 100 });
 
-  const accepted = [1, 2, 3, 4].map((content) => batcher.accept(envelope(content, 40)));
-  accepted.push(batcher.accept(envelope(5, 500)), batcher.accept(envelope(6)));
+  const accepted = [1, 2, 3, 4].map((content) => batcher.accept(envelope(content, 40), "grpc"));
+  accepted.push(batcher.accept(envelope(5, 500), "grpc"), batcher.accept(envelope(6), "grpc"));
   for (const index of [0, 1, 2, 3, 4]) (await sink.call(index)).finish();
   await Promise.all(accepted);
 
@@ -119,7 +120,7 @@ test("envelopes are answered in the order in which they came", async (t) => {
   const answered: number[] = [];
 
   const accepted = [1, 2, 3, 4, 5].map(async (content) => {
-    await batcher.accept(envelope(content));
+    await batcher.accept(envelope(content), "grpc");
     answered.push(content);
   });
   for (const index of [0, 1, 2]) (await sink.call(index)).finish(); // [1], [2, 3], [4, 5]
@@ -132,9 +133,9 @@ test("an envelope whose bytes are none is refused for good, its neighbours are n
   const sink = new RecordingSink();
   const batcher = new Batcher(sink);
 
-  const before = batcher.accept(envelope(1));
-  const broken = batcher.accept(envelope(2));
-  const after = batcher.accept(envelope(3));
+  const before = batcher.accept(envelope(1), "grpc");
+  const broken = batcher.accept(envelope(2), "grpc");
+  const after = batcher.accept(envelope(3), "grpc");
   const refused = t.throwsAsync(broken, { instanceOf: CollectorError });
   (await sink.call(0)).finish();
   (await sink.call(1)).finish([{ invalid: "its bytes are no envelope" }, stored(envelope(3))]);
@@ -151,9 +152,9 @@ test("there is no room from the high-water mark on, and room again at the low on
   const sink = new RecordingSink();
   const batcher = new Batcher(sink, { groupBytes: 40, highWaterBytes: 100, lowWaterBytes: 50 });
 
-  const accepted = [batcher.accept(envelope(1, 40)), batcher.accept(envelope(2, 40))];
+  const accepted = [batcher.accept(envelope(1, 40), "grpc"), batcher.accept(envelope(2, 40), "grpc")];
   t.is(batcher.room, undefined);
-  accepted.push(batcher.accept(envelope(3, 20)));
+  accepted.push(batcher.accept(envelope(3, 20), "grpc"));
   const { room } = batcher;
   t.truthy(room);
   t.is(batcher.queuedBytes, 100);
@@ -175,7 +176,7 @@ test("a status tells of everything that was accepted before it was asked", async
   const order: string[] = [];
 
   const accepted = [1, 2].map(async (content) => {
-    await batcher.accept(envelope(content));
+    await batcher.accept(envelope(content), "grpc");
     order.push(String(content));
   });
   const status = batcher.status("").then(() => order.push("status"));
@@ -189,9 +190,9 @@ test("disposing stores what was accepted, then refuses more as something to try 
   const sink = new RecordingSink();
   const batcher = new Batcher(sink, { groupBytes: 1 });
 
-  const accepted = [batcher.accept(envelope(1)), batcher.accept(envelope(2))];
+  const accepted = [batcher.accept(envelope(1), "grpc"), batcher.accept(envelope(2), "grpc")];
   const disposal = batcher[Symbol.asyncDispose]();
-  const late = await t.throwsAsync(batcher.accept(envelope(3)), { instanceOf: CollectorError });
+  const late = await t.throwsAsync(batcher.accept(envelope(3), "grpc"), { instanceOf: CollectorError });
   for (const index of [0, 1]) (await sink.call(index)).finish();
   await Promise.all([...accepted, disposal, batcher[Symbol.asyncDispose]()]);
 
@@ -204,7 +205,7 @@ test("giving up rejects what is not being stored, says how many, and makes room"
   const sink = new RecordingSink();
   const batcher = new Batcher(sink, { groupBytes: 1, highWaterBytes: 2, lowWaterBytes: 1 });
 
-  const accepted = [1, 2, 3].map((content) => batcher.accept(envelope(content)));
+  const accepted = [1, 2, 3].map((content) => batcher.accept(envelope(content), "grpc"));
   const call = await sink.call(0);
   t.is(batcher.abort(), 2);
   const outcomes = Promise.allSettled(accepted);
@@ -217,7 +218,7 @@ test("giving up rejects what is not being stored, says how many, and makes room"
     ["fulfilled", "rejected", "rejected"],
   );
   t.is(sink.calls.length, 1);
-  await t.throwsAsync(batcher.accept(envelope(4)), { instanceOf: CollectorError });
+  await t.throwsAsync(batcher.accept(envelope(4), "grpc"), { instanceOf: CollectorError });
 });
 
 test("a sink that can never store again fails everything that waits, and what comes later", async (t) => {
@@ -225,7 +226,7 @@ test("a sink that can never store again fails everything that waits, and what co
   const batcher = new Batcher(sink, { groupBytes: 1 });
   const gone = new CollectorError("database", "write database: it is gone");
 
-  const accepted = [1, 2].map((content) => batcher.accept(envelope(content)));
+  const accepted = [1, 2].map((content) => batcher.accept(envelope(content), "grpc"));
   const outcomes = Promise.allSettled(accepted);
   (await sink.call(0)).fail(gone);
 
@@ -233,6 +234,6 @@ test("a sink that can never store again fails everything that waits, and what co
     (await outcomes).map((outcome): unknown => outcome.status === "rejected" && outcome.reason),
     [gone, gone],
   );
-  t.is(await t.throwsAsync(batcher.accept(envelope(3))), gone);
+  t.is(await t.throwsAsync(batcher.accept(envelope(3), "grpc")), gone);
   t.is(batcher.queuedBytes, 0);
 });

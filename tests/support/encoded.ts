@@ -13,6 +13,8 @@ export interface EnvelopeFields {
   readonly utcOffsetSeconds?: number;
   /** Makes it the sender's closing note. */
   readonly lastSequence?: number;
+  /** Sequences that the sender gave up. */
+  readonly losses?: readonly { readonly first: number; readonly last: number; readonly kind: string }[];
 }
 
 export function newSenderId(): string {
@@ -30,6 +32,10 @@ export function envelopeOf(messages: readonly Message[], fields: EnvelopeFields 
     messages: messages.map(monitoringMessage),
     closingNote:
       fields.lastSequence === undefined ? undefined : { lastSequence: BigInt(fields.lastSequence) },
+    losses: (fields.losses ?? []).map(({ first, last, kind }) => ({
+      sequences: { first: BigInt(first), last: BigInt(last) },
+      kind,
+    })),
   }).finish();
 }
 

@@ -1,4 +1,5 @@
 import { SqliteWriter } from "../../src/server/sinks/sqlite/writer.js";
+import type { Arrival } from "../../src/server/sinks/sink.js";
 import type { Acknowledgement } from "../../src/model/envelope.js";
 
 /** Opens a writer on a file that nobody else has locked. */
@@ -12,9 +13,14 @@ export function openWriter(path: string): SqliteWriter {
   );
 }
 
+/** Envelopes as they come by gRPC. */
+export function arrivals(group: readonly Uint8Array[]): Arrival[] {
+  return group.map((envelope) => ({ envelope, radio: "grpc" }));
+}
+
 /** Stores a group of envelopes, all of which must be valid. */
 export function acknowledgementsOf(writer: SqliteWriter, group: readonly Uint8Array[]): Acknowledgement[] {
-  return writer.store(group).map((outcome) => {
+  return writer.store(arrivals(group)).map((outcome) => {
     if ("invalid" in outcome) throw new Error(`an envelope is invalid: ${outcome.invalid}`);
     return outcome.acknowledgement;
   });

@@ -181,7 +181,7 @@ export class GrpcReceiver implements RadioReceiver {
 
   #accept(request: Buffer): Promise<Acknowledgement> {
     try {
-      return this.#inbox.accept(envelopeIn(request));
+      return this.#inbox.accept(envelopeIn(request), "grpc");
     } catch (cause) {
       return Promise.reject(
         new CollectorError("invalid-envelope", `read a request: ${reasonOf(cause)}`, { cause }),

@@ -355,7 +355,8 @@ export function factsOf(message: MonitoringMessage, context: Context): Facts | {
   }
 }
 
-const kindNames: Readonly<Record<string, string>> = {
+/** Parsl's names for the kinds of messages, by our own. */
+export const kindNames: Readonly<Record<string, string>> = {
   workflowInfo: "WORKFLOW_INFO",
   taskInfo: "TASK_INFO",
   workerTaskInfo: "WORKER_TASK_INFO",

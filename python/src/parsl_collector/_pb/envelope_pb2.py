@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from parsl_collector._pb import messages_pb2 as parsl__collector_dot_v1_dot_messages__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parsl_collector/v1/envelope.proto\x12\x12parsl_collector.v1\x1a!parsl_collector/v1/messages.proto\"\xff\x01\n\x08\x45nvelope\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x1f\n\x12utc_offset_seconds\x18\x05 \x01(\x11H\x00\x88\x01\x01\x12\x37\n\x08messages\x18\x06 \x03(\x0b\x32%.parsl_collector.v1.MonitoringMessage\x12\x35\n\x0c\x63losing_note\x18\x07 \x01(\x0b\x32\x1f.parsl_collector.v1.ClosingNoteB\x15\n\x13_utc_offset_seconds\"$\n\x0b\x43losingNote\x12\x15\n\rlast_sequence\x18\x01 \x01(\x04\",\n\rSequenceRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"-\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9d\x01\n\x0f\x41\x63knowledgement\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x34\n\tcommitted\x18\x02 \x01(\x0b\x32!.parsl_collector.v1.SequenceRange\x12\x31\n\nrejections\x18\x03 \x03(\x0b\x32\x1d.parsl_collector.v1.Rejection\x12\x0e\n\x06\x63losed\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!parsl_collector/v1/envelope.proto\x12\x12parsl_collector.v1\x1a!parsl_collector/v1/messages.proto\"\xa9\x02\n\x08\x45nvelope\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x1f\n\x12utc_offset_seconds\x18\x05 \x01(\x11H\x00\x88\x01\x01\x12\x37\n\x08messages\x18\x06 \x03(\x0b\x32%.parsl_collector.v1.MonitoringMessage\x12\x35\n\x0c\x63losing_note\x18\x07 \x01(\x0b\x32\x1f.parsl_collector.v1.ClosingNote\x12(\n\x06losses\x18\x08 \x03(\x0b\x32\x18.parsl_collector.v1.LossB\x15\n\x13_utc_offset_seconds\"J\n\x04Loss\x12\x34\n\tsequences\x18\x01 \x01(\x0b\x32!.parsl_collector.v1.SequenceRange\x12\x0c\n\x04kind\x18\x02 \x01(\t\"$\n\x0b\x43losingNote\x12\x15\n\rlast_sequence\x18\x01 \x01(\x04\",\n\rSequenceRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"-\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9d\x01\n\x0f\x41\x63knowledgement\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x34\n\tcommitted\x18\x02 \x01(\x0b\x32!.parsl_collector.v1.SequenceRange\x12\x31\n\nrejections\x18\x03 \x03(\x0b\x32\x1d.parsl_collector.v1.Rejection\x12\x0e\n\x06\x63losed\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parsl_collector.v1.envelope
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=93
-  _globals['_ENVELOPE']._serialized_end=348
-  _globals['_CLOSINGNOTE']._serialized_start=350
-  _globals['_CLOSINGNOTE']._serialized_end=386
-  _globals['_SEQUENCERANGE']._serialized_start=388
-  _globals['_SEQUENCERANGE']._serialized_end=432
-  _globals['_REJECTION']._serialized_start=434
-  _globals['_REJECTION']._serialized_end=479
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=482
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=639
+  _globals['_ENVELOPE']._serialized_end=390
+  _globals['_LOSS']._serialized_start=392
+  _globals['_LOSS']._serialized_end=466
+  _globals['_CLOSINGNOTE']._serialized_start=468
+  _globals['_CLOSINGNOTE']._serialized_end=504
+  _globals['_SEQUENCERANGE']._serialized_start=506
+  _globals['_SEQUENCERANGE']._serialized_end=550
+  _globals['_REJECTION']._serialized_start=552
+  _globals['_REJECTION']._serialized_end=597
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=600
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=757
 # @@protoc_insertion_point(module_scope)

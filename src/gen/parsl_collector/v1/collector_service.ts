@@ -23,6 +23,32 @@ import {
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Acknowledgement, Envelope, SequenceRange } from "./envelope.js";
 
+/** Where a run stands. */
+export const RunState = {
+  /** UNSPECIFIED - Not said. */
+  UNSPECIFIED: 0,
+  /** RUNNING - Its end has not come, and its senders are heard of. */
+  RUNNING: 1,
+  /** COMPLETED - Its end is stored. */
+  COMPLETED: 2,
+  /**
+   * LOST - Its end has not come, and all its senders have ended, or none was heard of for 90 s. Whatever comes
+   * later makes it running again.
+   */
+  LOST: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type RunState = typeof RunState[keyof typeof RunState];
+
+export namespace RunState {
+  export type UNSPECIFIED = typeof RunState.UNSPECIFIED;
+  export type RUNNING = typeof RunState.RUNNING;
+  export type COMPLETED = typeof RunState.COMPLETED;
+  export type LOST = typeof RunState.LOST;
+  export type UNRECOGNIZED = typeof RunState.UNRECOGNIZED;
+}
+
 /** One envelope up the stream. */
 export interface StreamMessagesRequest {
   /** The envelope, the same bytes on every radio. */
@@ -70,6 +96,20 @@ export interface GetStatusResponse {
   queuedBytes: bigint;
   /** Set while the database cannot be written: why, and the collector goes on trying. */
   blockedReason: string;
+  /** One for each run, in the order in which they were first heard of. */
+  runs: RunStatus[];
+}
+
+/** How a run stands, as far as its messages tell. */
+export interface RunStatus {
+  /** The run. */
+  runId: string;
+  /** Its workflow's name; empty when that is not known. */
+  workflowName: string;
+  /** Where it stands. */
+  state: RunState;
+  /** When the collector last heard of it from any sender, by the collector's clock. */
+  lastReceivedAt: Timestamp | undefined;
 }
 
 /** How many messages came to what end. */
@@ -82,15 +122,33 @@ export interface MessageCounts {
   repeated: bigint;
   /** Of `stored`: messages whose row was there already, said anew under a new sequence. */
   duplicateRows: bigint;
-  /** Sequences below the sender's highest known one that never came. */
+  /** Sequences up to the sender's highest known one that neither came nor were given up by their sender. */
   missing: bigint;
+  /** Messages that their sender gave up, and said so. */
+  lost: bigint;
+}
+
+/** Messages of one kind that were given up. */
+export interface LostCount {
+  /** The kind, as Parsl names it; empty when they were of several or unknown. */
+  kind: string;
+  /** How many. */
+  count: bigint;
+}
+
+/** Messages that came by one radio. */
+export interface RadioCount {
+  /** The radio's name: grpc, filesystem, udp, ... */
+  radio: string;
+  /** How many came by it: stored, rejected and repeated ones. */
+  received: bigint;
 }
 
 /** What the collector knows of a sender. */
 export interface SenderStatus {
   /** The sender. */
   senderId: string;
-  /** The run of its first envelope. */
+  /** The first run that it named. */
   runId: string;
   /** The host of its first envelope. */
   hostname: string;
@@ -105,7 +163,13 @@ export interface SenderStatus {
   /** The gaps that make up `counts.missing`, 100 at most. */
   missing: SequenceRange[];
   /** When the collector last heard of it, by the collector's clock. */
-  lastReceivedAt: Timestamp | undefined;
+  lastReceivedAt:
+    | Timestamp
+    | undefined;
+  /** What makes up `counts.lost`, by kind. */
+  lost: LostCount[];
+  /** By which radios its messages came. */
+  radios: RadioCount[];
 }
 
 function createBaseStreamMessagesRequest(): StreamMessagesRequest {
@@ -390,7 +454,7 @@ export const GetStatusRequest: MessageFns<GetStatusRequest> = {
 };
 
 function createBaseGetStatusResponse(): GetStatusResponse {
-  return { total: undefined, senders: [], openStreams: 0, queuedBytes: 0n, blockedReason: "" };
+  return { total: undefined, senders: [], openStreams: 0, queuedBytes: 0n, blockedReason: "", runs: [] };
 }
 
 export const GetStatusResponse: MessageFns<GetStatusResponse> = {
@@ -412,6 +476,9 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     }
     if (message.blockedReason !== "") {
       writer.uint32(42).string(message.blockedReason);
+    }
+    for (const v of message.runs) {
+      RunStatus.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -469,6 +536,14 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
             message.blockedReason = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.runs.push(RunStatus.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -495,12 +570,106 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
       ? BigInt(object.queuedBytes)
       : 0n;
     message.blockedReason = object.blockedReason ?? "";
+    message.runs = object.runs?.map((e) => RunStatus.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRunStatus(): RunStatus {
+  return { runId: "", workflowName: "", state: 0, lastReceivedAt: undefined };
+}
+
+export const RunStatus: MessageFns<RunStatus> = {
+  encode(message: RunStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.workflowName !== "") {
+      writer.uint32(18).string(message.workflowName);
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    if (message.lastReceivedAt !== undefined) {
+      Timestamp.encode(message.lastReceivedAt, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.workflowName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lastReceivedAt = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RunStatus>, I>>(base?: I): RunStatus {
+    return RunStatus.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RunStatus>, I>>(object: I): RunStatus {
+    const message = createBaseRunStatus();
+    message.runId = object.runId ?? "";
+    message.workflowName = object.workflowName ?? "";
+    message.state = object.state ?? 0;
+    message.lastReceivedAt = (object.lastReceivedAt !== undefined && object.lastReceivedAt !== null)
+      ? Timestamp.fromPartial(object.lastReceivedAt)
+      : undefined;
     return message;
   },
 };
 
 function createBaseMessageCounts(): MessageCounts {
-  return { stored: 0n, rejected: 0n, repeated: 0n, duplicateRows: 0n, missing: 0n };
+  return { stored: 0n, rejected: 0n, repeated: 0n, duplicateRows: 0n, missing: 0n, lost: 0n };
 }
 
 export const MessageCounts: MessageFns<MessageCounts> = {
@@ -534,6 +703,12 @@ export const MessageCounts: MessageFns<MessageCounts> = {
         throw new globalThis.Error("value provided for field message.missing of type uint64 too large");
       }
       writer.uint32(40).uint64(message.missing);
+    }
+    if (message.lost !== 0n) {
+      if (BigInt.asUintN(64, message.lost) !== message.lost) {
+        throw new globalThis.Error("value provided for field message.lost of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.lost);
     }
     return writer;
   },
@@ -591,6 +766,14 @@ export const MessageCounts: MessageFns<MessageCounts> = {
             message.missing = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.lost = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -615,6 +798,147 @@ export const MessageCounts: MessageFns<MessageCounts> = {
       ? BigInt(object.duplicateRows)
       : 0n;
     message.missing = (object.missing !== undefined && object.missing !== null) ? BigInt(object.missing) : 0n;
+    message.lost = (object.lost !== undefined && object.lost !== null) ? BigInt(object.lost) : 0n;
+    return message;
+  },
+};
+
+function createBaseLostCount(): LostCount {
+  return { kind: "", count: 0n };
+}
+
+export const LostCount: MessageFns<LostCount> = {
+  encode(message: LostCount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.count !== 0n) {
+      if (BigInt.asUintN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LostCount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLostCount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LostCount>, I>>(base?: I): LostCount {
+    return LostCount.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LostCount>, I>>(object: I): LostCount {
+    const message = createBaseLostCount();
+    message.kind = object.kind ?? "";
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    return message;
+  },
+};
+
+function createBaseRadioCount(): RadioCount {
+  return { radio: "", received: 0n };
+}
+
+export const RadioCount: MessageFns<RadioCount> = {
+  encode(message: RadioCount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.radio !== "") {
+      writer.uint32(10).string(message.radio);
+    }
+    if (message.received !== 0n) {
+      if (BigInt.asUintN(64, message.received) !== message.received) {
+        throw new globalThis.Error("value provided for field message.received of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.received);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RadioCount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRadioCount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.radio = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.received = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RadioCount>, I>>(base?: I): RadioCount {
+    return RadioCount.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RadioCount>, I>>(object: I): RadioCount {
+    const message = createBaseRadioCount();
+    message.radio = object.radio ?? "";
+    message.received = (object.received !== undefined && object.received !== null) ? BigInt(object.received) : 0n;
     return message;
   },
 };
@@ -629,6 +953,8 @@ function createBaseSenderStatus(): SenderStatus {
     closed: false,
     missing: [],
     lastReceivedAt: undefined,
+    lost: [],
+    radios: [],
   };
 }
 
@@ -660,6 +986,12 @@ export const SenderStatus: MessageFns<SenderStatus> = {
     }
     if (message.lastReceivedAt !== undefined) {
       Timestamp.encode(message.lastReceivedAt, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.lost) {
+      LostCount.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.radios) {
+      RadioCount.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -741,6 +1073,22 @@ export const SenderStatus: MessageFns<SenderStatus> = {
             message.lastReceivedAt = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.lost.push(LostCount.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.radios.push(RadioCount.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -772,6 +1120,8 @@ export const SenderStatus: MessageFns<SenderStatus> = {
     message.lastReceivedAt = (object.lastReceivedAt !== undefined && object.lastReceivedAt !== null)
       ? Timestamp.fromPartial(object.lastReceivedAt)
       : undefined;
+    message.lost = object.lost?.map((e) => LostCount.fromPartial(e)) || [];
+    message.radios = object.radios?.map((e) => RadioCount.fromPartial(e)) || [];
     return message;
   },
 };

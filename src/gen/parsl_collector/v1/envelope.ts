@@ -34,7 +34,27 @@ export interface Envelope {
   /** The messages, in the order in which the sender was given them. */
   messages: MonitoringMessage[];
   /** Set in a sender's last envelope, which may be empty otherwise. */
-  closingNote: ClosingNote | undefined;
+  closingNote:
+    | ClosingNote
+    | undefined;
+  /**
+   * Messages that the sender had to give up, told once or often, in any envelope. Each sequence that was
+   * given up is told sooner or later, so that the collector can tell what was lost from what is still to come.
+   */
+  losses: Loss[];
+}
+
+/**
+ * Messages with sequences of their own that will not come: their sender had no room to keep them. Should one
+ * of them come after all (it was on its way already), it is stored and no longer counts as lost.
+ */
+export interface Loss {
+  /** Required. Their sequences. */
+  sequences:
+    | SequenceRange
+    | undefined;
+  /** Their kind, as Parsl names it (RESOURCE_INFO, TASK_INFO, ...); empty when they are of several or unknown. */
+  kind: string;
 }
 
 /** A sender's last word. With it the collector can prove that it has everything, or say what is missing. */
@@ -85,6 +105,7 @@ function createBaseEnvelope(): Envelope {
     utcOffsetSeconds: undefined,
     messages: [],
     closingNote: undefined,
+    losses: [],
   };
 }
 
@@ -113,6 +134,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.closingNote !== undefined) {
       ClosingNote.encode(message.closingNote, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.losses) {
+      Loss.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -186,6 +210,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.closingNote = ClosingNote.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.losses.push(Loss.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -214,6 +246,76 @@ export const Envelope: MessageFns<Envelope> = {
     message.closingNote = (object.closingNote !== undefined && object.closingNote !== null)
       ? ClosingNote.fromPartial(object.closingNote)
       : undefined;
+    message.losses = object.losses?.map((e) => Loss.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLoss(): Loss {
+  return { sequences: undefined, kind: "" };
+}
+
+export const Loss: MessageFns<Loss> = {
+  encode(message: Loss, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequences !== undefined) {
+      SequenceRange.encode(message.sequences, writer.uint32(10).fork()).join();
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Loss {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoss();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sequences = SequenceRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Loss>, I>>(base?: I): Loss {
+    return Loss.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Loss>, I>>(object: I): Loss {
+    const message = createBaseLoss();
+    message.sequences = (object.sequences !== undefined && object.sequences !== null)
+      ? SequenceRange.fromPartial(object.sequences)
+      : undefined;
+    message.kind = object.kind ?? "";
     return message;
   },
 };

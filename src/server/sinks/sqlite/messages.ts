@@ -4,11 +4,16 @@ import type { FileOptions } from "./file.js";
 /** What the writer's thread is given when it starts. */
 export type WriterData = FileOptions;
 
+export interface PackedGroup {
+  readonly packed: Uint8Array;
+  /** Bytes of each envelope. */
+  readonly lengths: readonly number[];
+  /** By which radio each came. */
+  readonly radios: readonly string[];
+}
+
 /** A call from the main thread. Envelopes are packed into one buffer, which is handed over, not copied. */
-export type Call =
-  | { readonly store: { readonly packed: Uint8Array; readonly lengths: readonly number[] } }
-  | { readonly status: string }
-  | { readonly close: true };
+export type Call = { readonly store: PackedGroup } | { readonly status: string } | { readonly close: true };
 
 /** What the writer's thread says: that it is open, or never will be; answers, in the order of the calls;
  *  and, at any time, that the file cannot be written now. */

@@ -170,6 +170,28 @@ export const collectorSchema: readonly string[] = [
   last INTEGER NOT NULL,
   PRIMARY KEY (sender, first)
 ) WITHOUT ROWID`,
+  // Which runs a sender spoke of, and when it last did.
+  `CREATE TABLE IF NOT EXISTS collector_sender_run (
+  sender INTEGER NOT NULL,
+  run_id TEXT NOT NULL,
+  last_received_at TEXT NOT NULL,
+  PRIMARY KEY (run_id, sender)
+) WITHOUT ROWID`,
+  // Messages received, repeated ones included, by the radio that brought them.
+  `CREATE TABLE IF NOT EXISTS collector_sender_radio (
+  sender INTEGER NOT NULL,
+  radio TEXT NOT NULL,
+  received INTEGER NOT NULL,
+  PRIMARY KEY (sender, radio)
+) WITHOUT ROWID`,
+  // Sequences that a sender says it gave up, by kind; one that came all the same is in collector_sequence too.
+  `CREATE TABLE IF NOT EXISTS collector_lost (
+  sender INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  PRIMARY KEY (sender, kind, first)
+) WITHOUT ROWID`,
   // Messages that no table takes. message: the bytes of one MonitoringMessage, as they came.
   `CREATE TABLE IF NOT EXISTS collector_rejected (
   id INTEGER PRIMARY KEY,

@@ -1,10 +1,10 @@
 import type Database from "better-sqlite3";
 
-import type { SinkStatus } from "../sink.js";
-import type { SenderStatus } from "../../../model/status.js";
-import { timestampOf, utcText, type Micros } from "../../../model/time.js";
-import { SequenceSet, type Interval } from "../../ledger.js";
+import { utcText, type Micros } from "../../../model/time.js";
 import type { ReceivedEnvelope } from "../../envelope-reader.js";
+import { SequenceSet, type Interval } from "../../ledger.js";
+import { kindNames } from "../../rows/facts.js";
+import { readLost } from "./status.js";
 
 /** Counts of one sender's messages, by what became of them. */
 export interface Counts {
@@ -18,20 +18,47 @@ export interface Counts {
 export interface Sender {
   readonly row: number;
   readonly senderId: string;
-  readonly sequences: SequenceSet;
+  /** The first run that it named. */
+  runId: string | null;
+  /** What is stored, rejected messages included. */
+  readonly sequences: TrackedSequences;
+  /** What it says it gave up, by kind. */
+  readonly lost: Map<string, TrackedSequences>;
   readonly counts: Counts;
+  /** Messages received since they were last written, by radio. */
+  readonly received: Map<string, number>;
+  /** Runs heard of since they were last written. */
+  readonly runs: Set<string>;
   lastSequence: number | null;
   leastDelayUs: number | null;
-  /** Interval ends by their first sequence, to be written; null for an interval that is gone. */
-  readonly changed: Map<number, number | null>;
+}
+
+/** A sequence set that knows which of its intervals are still to be written. */
+class TrackedSequences extends SequenceSet {
+  /** Interval ends by their first sequence; null for an interval that is gone. */
+  readonly #changed = new Map<number, number | null>();
+
+  override add(run: Interval): ReturnType<SequenceSet["add"]> {
+    const result = super.add(run);
+    for (const { first } of result.gone) this.#changed.set(first, null);
+    this.#changed.set(result.grown.first, result.grown.last);
+    return result;
+  }
+
+  /** Hands over what has changed since the last call. */
+  write(remove: (first: number) => void, upsert: (first: number, last: number) => void): void {
+    for (const [first, last] of this.#changed) {
+      if (last === null) remove(first);
+      else upsert(first, last);
+    }
+    this.#changed.clear();
+  }
 }
 
 interface SenderRow {
   id: number;
   sender_id: string;
   run_id: string | null;
-  hostname: string | null;
-  last_received_at: string;
   last_sequence: number | null;
   stored: number;
   rejected: number;
@@ -40,10 +67,10 @@ interface SenderRow {
   least_delay_us: number | null;
 }
 
-/** Gaps that a status names for one sender. */
-const namedGaps = 100;
+/** Kinds under which a loss is kept; the text of another is none of ours, and counts as unknown. */
+const lostKinds: ReadonlySet<string> = new Set(Object.values(kindNames));
 
-/** The ledger's tables: collector_sender and collector_sequence. Used inside the writer's transaction. */
+/** The ledger's tables, collector_sender and those that hang on it. Used inside the writer's transaction. */
 export class Senders {
   readonly #db: Database.Database;
   readonly #known = new Map<string, Sender>();
@@ -54,6 +81,10 @@ export class Senders {
   readonly #update;
   readonly #upsertSequences;
   readonly #deleteSequences;
+  readonly #upsertLost;
+  readonly #deleteLost;
+  readonly #upsertRun;
+  readonly #upsertRadio;
 
   constructor(db: Database.Database) {
     this.#db = db;
@@ -66,71 +97,82 @@ export class Senders {
         "last_received_at, stored, rejected, repeated, duplicate_rows) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0)",
     );
     this.#update = db.prepare(
-      "UPDATE collector_sender SET last_received_at = ?, last_sequence = ?, stored = ?, rejected = ?, " +
-        "repeated = ?, duplicate_rows = ?, least_delay_us = ? WHERE id = ?",
+      "UPDATE collector_sender SET run_id = ?, last_received_at = ?, last_sequence = ?, stored = ?, " +
+        "rejected = ?, repeated = ?, duplicate_rows = ?, least_delay_us = ? WHERE id = ?",
     );
     this.#upsertSequences = db.prepare(
       "INSERT INTO collector_sequence VALUES (?, ?, ?) ON CONFLICT (sender, first) DO UPDATE SET last = excluded.last",
     );
     this.#deleteSequences = db.prepare("DELETE FROM collector_sequence WHERE sender = ? AND first = ?");
+    this.#upsertLost = db.prepare(
+      "INSERT INTO collector_lost VALUES (?, ?, ?, ?) " +
+        "ON CONFLICT (sender, kind, first) DO UPDATE SET last = excluded.last",
+    );
+    this.#deleteLost = db.prepare("DELETE FROM collector_lost WHERE sender = ? AND kind = ? AND first = ?");
+    this.#upsertRun = db.prepare(
+      "INSERT INTO collector_sender_run VALUES (?, ?, ?) " +
+        "ON CONFLICT (run_id, sender) DO UPDATE SET last_received_at = excluded.last_received_at",
+    );
+    this.#upsertRadio = db.prepare(
+      "INSERT INTO collector_sender_radio VALUES (?, ?, ?) " +
+        "ON CONFLICT (sender, radio) DO UPDATE SET received = received + excluded.received",
+    );
   }
 
-  /** The sender of an envelope, made when it is new. */
-  of(envelope: ReceivedEnvelope, now: Micros): Sender {
+  /** The sender of an envelope that came by a radio, made when it is new. Takes over what the envelope says
+   *  of the sender itself. */
+  hear(envelope: ReceivedEnvelope, radio: string, now: Micros): Sender {
     let sender = this.#known.get(envelope.senderId);
     if (sender === undefined) {
       sender = this.#read(envelope, now);
       this.#known.set(envelope.senderId, sender);
     }
     this.#heard.add(sender);
+    this.hearOfRun(sender, envelope.context.runId);
+    sender.received.set(radio, (sender.received.get(radio) ?? 0) + envelope.messages.length);
+    if (envelope.lastSequence !== undefined) sender.lastSequence = envelope.lastSequence;
+    for (const { kind, first, last } of envelope.losses) {
+      lostOf(sender, lostKinds.has(kind) ? kind : "").add({ first, last });
+    }
     return sender;
   }
 
-  #read(envelope: ReceivedEnvelope, now: Micros): Sender {
-    const stored = this.#select.get(envelope.senderId);
-    return stored === undefined
-      ? this.#new(envelope, now)
-      : {
-          row: stored.id,
-          senderId: stored.sender_id,
-          sequences: new SequenceSet(this.#selectSequences.all(stored.id)),
-          counts: {
-            stored: stored.stored,
-            rejected: stored.rejected,
-            repeated: stored.repeated,
-            duplicateRows: stored.duplicate_rows,
-          },
-          lastSequence: stored.last_sequence,
-          leastDelayUs: stored.least_delay_us,
-          changed: new Map(),
-        };
+  /** The sender spoke of a run; nothing when the run has no name. */
+  hearOfRun(sender: Sender, runId: string): void {
+    if (runId === "" || sender.runs.has(runId)) return;
+    sender.runs.add(runId);
+    sender.runId ??= runId;
   }
 
-  /** Marks a run of sequences as stored. */
-  add(sender: Sender, run: Interval): void {
-    const { gone, grown } = sender.sequences.add(run);
-    for (const { first } of gone) sender.changed.set(first, null);
-    sender.changed.set(grown.first, grown.last);
-  }
-
-  /** Writes the senders that were asked for since the last call. */
+  /** Writes the senders that were heard of since the last call. */
   flush(now: Micros): void {
+    const at = utcText(now);
     for (const sender of this.#heard) {
-      for (const [first, last] of sender.changed) {
-        if (last === null) this.#deleteSequences.run(sender.row, first);
-        else this.#upsertSequences.run(sender.row, first, last);
+      const { row, counts } = sender;
+      sender.sequences.write(
+        (first) => this.#deleteSequences.run(row, first),
+        (first, last) => this.#upsertSequences.run(row, first, last),
+      );
+      for (const [kind, lost] of sender.lost) {
+        lost.write(
+          (first) => this.#deleteLost.run(row, kind, first),
+          (first, last) => this.#upsertLost.run(row, kind, first, last),
+        );
       }
-      sender.changed.clear();
-      const { counts } = sender;
+      for (const runId of sender.runs) this.#upsertRun.run(row, runId, at);
+      sender.runs.clear();
+      for (const [radio, received] of sender.received) this.#upsertRadio.run(row, radio, received);
+      sender.received.clear();
       this.#update.run(
-        utcText(now),
+        sender.runId,
+        at,
         sender.lastSequence,
         counts.stored,
         counts.rejected,
         counts.repeated,
         counts.duplicateRows,
         sender.leastDelayUs,
-        sender.row,
+        row,
       );
     }
     this.#heard.clear();
@@ -147,24 +189,28 @@ export class Senders {
     if (this.#known.size > most) this.#known.clear();
   }
 
-  status(runId: string): SinkStatus {
-    const rows = this.#db
-      .prepare<[string, string], SenderRow>(
-        "SELECT * FROM collector_sender WHERE ? = '' OR run_id = ? ORDER BY id",
-      )
-      .all(runId, runId);
-    const senders = rows.map((row) => this.#statusOf(row));
-    const sum = (key: keyof NonNullable<SenderStatus["counts"]>): bigint =>
-      senders.reduce((total, { counts }) => total + (counts?.[key] ?? 0n), 0n);
+  #read(envelope: ReceivedEnvelope, now: Micros): Sender {
+    const stored = this.#select.get(envelope.senderId);
+    if (stored === undefined) return this.#new(envelope, now);
+    const lost = [...readLost(this.#db, stored.id)].map(
+      ([kind, { intervals }]) => [kind, new TrackedSequences(intervals)] as const,
+    );
     return {
-      senders,
-      total: {
-        stored: sum("stored"),
-        rejected: sum("rejected"),
-        repeated: sum("repeated"),
-        duplicateRows: sum("duplicateRows"),
-        missing: sum("missing"),
+      row: stored.id,
+      senderId: stored.sender_id,
+      runId: stored.run_id,
+      sequences: new TrackedSequences(this.#selectSequences.all(stored.id)),
+      lost: new Map(lost),
+      counts: {
+        stored: stored.stored,
+        rejected: stored.rejected,
+        repeated: stored.repeated,
+        duplicateRows: stored.duplicate_rows,
       },
+      received: new Map(),
+      runs: new Set(),
+      lastSequence: stored.last_sequence,
+      leastDelayUs: stored.least_delay_us,
     };
   }
 
@@ -182,35 +228,20 @@ export class Senders {
     return {
       row: Number(lastInsertRowid),
       senderId: envelope.senderId,
-      sequences: new SequenceSet(),
+      runId: runId === "" ? null : runId,
+      sequences: new TrackedSequences(),
+      lost: new Map(),
       counts: { stored: 0, rejected: 0, repeated: 0, duplicateRows: 0 },
+      received: new Map(),
+      runs: new Set(),
       lastSequence: null,
       leastDelayUs: null,
-      changed: new Map(),
     };
   }
+}
 
-  #statusOf(row: SenderRow): SenderStatus {
-    const sequences = new SequenceSet(this.#selectSequences.all(row.id));
-    const last = Math.max(row.last_sequence ?? 0, sequences.highest);
-    return {
-      senderId: row.sender_id,
-      runId: row.run_id ?? "",
-      hostname: row.hostname ?? "",
-      counts: {
-        stored: BigInt(row.stored),
-        rejected: BigInt(row.rejected),
-        repeated: BigInt(row.repeated),
-        duplicateRows: BigInt(row.duplicate_rows),
-        missing: BigInt(last - sequences.size),
-      },
-      lastSequence: BigInt(last),
-      closed: row.last_sequence !== null,
-      missing: sequences
-        .gaps(last)
-        .slice(0, namedGaps)
-        .map(({ first, last: end }) => ({ first: BigInt(first), last: BigInt(end) })),
-      lastReceivedAt: timestampOf(Date.parse(`${row.last_received_at.replace(" ", "T")}Z`) * 1000),
-    };
-  }
+function lostOf(sender: Sender, kind: string): TrackedSequences {
+  let lost = sender.lost.get(kind);
+  if (lost === undefined) sender.lost.set(kind, (lost = new TrackedSequences()));
+  return lost;
 }

@@ -3,7 +3,7 @@ import { Worker } from "node:worker_threads";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import type { Logger } from "../../../base/logger.js";
-import type { Outcome, Sink, SinkStatus } from "../sink.js";
+import type { Arrival, Outcome, Sink, SinkStatus } from "../sink.js";
 import type { FileOptions } from "./file.js";
 import type { Call, Report, WriterData } from "./messages.js";
 
@@ -86,15 +86,16 @@ export class SqliteSink implements Sink {
     return () => this.#toldWhenBlocked.delete(tell);
   }
 
-  async store(group: readonly Uint8Array[]): Promise<readonly Outcome[]> {
-    const packed = new Uint8Array(group.reduce((sum, envelope) => sum + envelope.byteLength, 0));
+  async store(group: readonly Arrival[]): Promise<readonly Outcome[]> {
+    const packed = new Uint8Array(group.reduce((sum, { envelope }) => sum + envelope.byteLength, 0));
     let at = 0;
-    for (const envelope of group) {
+    for (const { envelope } of group) {
       packed.set(envelope, at);
       at += envelope.byteLength;
     }
-    const lengths = group.map((envelope) => envelope.byteLength);
-    const answer = await this.#call({ store: { packed, lengths } }, [packed.buffer]);
+    const lengths = group.map(({ envelope }) => envelope.byteLength);
+    const radios = group.map(({ radio }) => radio);
+    const answer = await this.#call({ store: { packed, lengths, radios } }, [packed.buffer]);
     if ("stored" in answer) return answer.stored;
     throw new CollectorError("internal", "store a group: the writer answered something else");
   }

@@ -1,7 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
-import type { Call, Report, WriterData } from "./messages.js";
+import type { Arrival } from "../sink.js";
+import type { Call, PackedGroup, Report, WriterData } from "./messages.js";
 import { SqliteWriter } from "./writer.js";
 
 /** The thread that writes. It blocks for as long as the file cannot be written; meanwhile the main thread
@@ -29,9 +30,12 @@ function open(): SqliteWriter | undefined {
   }
 }
 
-function unpack(packed: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+function unpack({ packed, lengths, radios }: PackedGroup): Arrival[] {
   let start = 0;
-  return lengths.map((length) => packed.subarray(start, (start += length)));
+  return lengths.map((length, index) => ({
+    envelope: packed.subarray(start, (start += length)),
+    radio: radios[index] ?? "",
+  }));
 }
 
 const writer = open();
@@ -40,7 +44,7 @@ if (writer === undefined) {
 } else {
   report({ opened: writer.journal });
   port.on("message", (call: Call) => {
-    if ("store" in call) report({ stored: writer.store(unpack(call.store.packed, call.store.lengths)) });
+    if ("store" in call) report({ stored: writer.store(unpack(call.store)) });
     else if ("status" in call) report({ status: writer.status(call.status) });
     else {
       writer.close();

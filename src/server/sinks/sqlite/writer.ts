@@ -5,9 +5,10 @@ import type { Acknowledgement, Rejection } from "../../../model/envelope.js";
 import { nowMicros, utcText, type Micros } from "../../../model/time.js";
 import { readEnvelope, type ReceivedEnvelope } from "../../envelope-reader.js";
 import { factsOf, kindName } from "../../rows/facts.js";
-import type { Outcome, SinkStatus } from "../sink.js";
+import type { Arrival, Outcome, SinkStatus } from "../sink.js";
 import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
 import { Senders, type Sender } from "./senders.js";
+import { readStatus } from "./status.js";
 import { Tables } from "./tables.js";
 
 /** Senders that are kept in memory from one group to the next. */
@@ -15,6 +16,12 @@ const keptSenders = 20_000;
 
 /** Told when the file cannot be written now, with the reason, and with undefined when it can again. */
 export type OnBlocked = (reason: string | undefined) => void;
+
+/** An envelope that was read, or why it could not be, and the radio that brought it. */
+interface ReadArrival {
+  readonly envelope: ReturnType<typeof readEnvelope>;
+  readonly radio: string;
+}
 
 /** The only writer of a database file. Synchronous, and all of a group in one transaction: the ledger's
  *  check, the rows, the ledger, the rejected messages. Split, a crash between two would lose a row or
@@ -65,21 +72,21 @@ export class SqliteWriter {
   }
 
   /** Stores a group; see Sink.store. Blocks this thread for as long as the file cannot be written. */
-  store(group: readonly Uint8Array[]): Outcome[] {
+  store(group: readonly Arrival[]): Outcome[] {
     const now = nowMicros();
-    const envelopes = group.map(readEnvelope);
+    const read = group.map(({ envelope, radio }) => ({ envelope: readEnvelope(envelope), radio }));
     try {
-      return this.#whenFree(() => this.#transaction(envelopes, now, false));
+      return this.#whenFree(() => this.#transaction(read, now, false));
     } catch (cause) {
       // A row that SQLite itself refuses, for a reason that we do not check beforehand (a trigger or a
       // further column that the user added, say). Find it: each message by itself.
       if (cause instanceof CollectorError) throw cause;
-      return this.#whenFree(() => this.#transaction(envelopes, now, true));
+      return this.#whenFree(() => this.#transaction(read, now, true));
     }
   }
 
   status(runId: string): SinkStatus {
-    return this.#whenFree(() => this.#senders.status(runId));
+    return this.#whenFree(() => readStatus(this.#db, runId, nowMicros() / 1000));
   }
 
   /** Leaves one complete file: the journal is written back and removed. */
@@ -94,12 +101,14 @@ export class SqliteWriter {
     }
   }
 
-  #transaction(envelopes: ReturnType<typeof readEnvelope>[], now: Micros, carefully: boolean): Outcome[] {
+  #transaction(group: readonly ReadArrival[], now: Micros, carefully: boolean): Outcome[] {
     this.#begin.run();
     try {
       this.#forgetIfChanged();
-      const outcomes = envelopes.map((envelope): Outcome =>
-        "invalid" in envelope ? envelope : { acknowledgement: this.#storeEnvelope(envelope, now, carefully) },
+      const outcomes = group.map(({ envelope, radio }): Outcome =>
+        "invalid" in envelope
+          ? envelope
+          : { acknowledgement: this.#storeEnvelope(envelope, radio, now, carefully) },
       );
       this.#tables.flush();
       this.#senders.flush(now);
@@ -132,13 +141,17 @@ export class SqliteWriter {
     this.#senders.forget();
   }
 
-  #storeEnvelope(envelope: ReceivedEnvelope, now: Micros, carefully: boolean): Acknowledgement {
-    const sender = this.#senders.of(envelope, now);
-    if (envelope.lastSequence !== undefined) sender.lastSequence = envelope.lastSequence;
+  #storeEnvelope(
+    envelope: ReceivedEnvelope,
+    radio: string,
+    now: Micros,
+    carefully: boolean,
+  ): Acknowledgement {
+    const sender = this.#senders.hear(envelope, radio, now);
     const { sequences } = envelope;
     const rejections =
       sequences === undefined ? [] : this.#storeMessages(envelope, sequences.first, sender, now, carefully);
-    if (sequences !== undefined) this.#senders.add(sender, sequences);
+    if (sequences !== undefined) sender.sequences.add(sequences);
     return {
       senderId: envelope.senderId,
       committed:
@@ -206,6 +219,7 @@ export class SqliteWriter {
     sender: Sender,
     now: Micros,
   ): string | undefined {
+    this.#senders.hearOfRun(sender, message.kind?.value.runId ?? "");
     const facts = factsOf(message, envelope.context);
     if ("refused" in facts) return facts.refused;
     const applied = this.#tables.apply(facts);

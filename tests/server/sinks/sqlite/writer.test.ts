@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from "ava";
 
 import { monitoringMessage } from "../../../../src/client/message.js";
 import { MonitoringMessage } from "../../../../src/model/messages.js";
+import { RunState } from "../../../../src/model/status.js";
 import {
   at,
   nodeInfo,
@@ -14,12 +15,13 @@ import {
   sample,
   taskInfo,
   workerTaskInfo,
+  workflowEnd,
   workflowStart,
 } from "../../../support/builders.js";
 import { openDatabase } from "../../../support/database.js";
 import { envelopeOf, envelopeOfBytes, newSenderId } from "../../../support/encoded.js";
 import { temporaryDirectory } from "../../../support/temporary-directory.js";
-import { acknowledgementsOf, openWriter } from "../../../support/writer.js";
+import { acknowledgementsOf, arrivals, openWriter } from "../../../support/writer.js";
 
 /** A writer on a new file, and the file as its readers see it. */
 function setUp(t: ExecutionContext) {
@@ -88,7 +90,9 @@ test("what was refused is reported again when it is sent again, and kept once", 
 test("an envelope whose bytes are none is told, and those beside it are stored", (t) => {
   const { writer, db } = setUp(t);
 
-  const outcomes = writer.store([envelopeOf([sample(1)]), Uint8Array.of(0xff), envelopeOf([sample(2)])]);
+  const outcomes = writer.store(
+    arrivals([envelopeOf([sample(1)]), Uint8Array.of(0xff), envelopeOf([sample(2)])]),
+  );
 
   t.deepEqual(
     outcomes.map((outcome) => "invalid" in outcome),
@@ -129,7 +133,7 @@ test("the ledger is the same after the file was closed and opened again", (t) =>
     { first: 3n, last: 4n },
     { first: 6n, last: 6n },
   ]);
-  t.deepEqual(total, { stored: 2n, rejected: 0n, repeated: 1n, duplicateRows: 0n, missing: 4n });
+  t.deepEqual(total, { stored: 2n, rejected: 0n, repeated: 1n, duplicateRows: 0n, missing: 4n, lost: 0n });
   t.is(openDatabase(t, path).count("node"), 2);
 });
 
@@ -148,6 +152,99 @@ test("a status of one run names only the senders of that run", (t) => {
   );
   t.is(writer.status("run-b").total?.stored, 2n);
   t.is(writer.status("").total?.stored, 3n);
+});
+
+test("messages that a sender gave up are counted as lost by kind, until one comes after all", (t) => {
+  const path = join(temporaryDirectory(t), "monitoring.db");
+  const writer = openWriter(path);
+  const senderId = newSenderId();
+  const losses = [
+    { first: 2, last: 4, kind: "RESOURCE_INFO" },
+    { first: 6, last: 6, kind: "TASK_INFO" },
+    { first: 7, last: 8, kind: "no kind of ours" },
+  ];
+
+  acknowledgementsOf(writer, [envelopeOf([sample(1)], { senderId, losses })]);
+  acknowledgementsOf(writer, [envelopeOf([], { senderId, first: 0, losses })]);
+  const told = writer.status("").senders[0];
+  acknowledgementsOf(writer, [envelopeOf([sample(3)], { senderId, first: 3 })]);
+  writer.close();
+  const again = openWriter(path);
+  t.teardown(() => again.close());
+  acknowledgementsOf(again, [
+    envelopeOf([], { senderId, first: 0, losses: [{ first: 1, last: 4, kind: "RESOURCE_INFO" }] }),
+  ]);
+
+  t.deepEqual(told?.lost, [
+    { kind: "RESOURCE_INFO", count: 3n },
+    { kind: "TASK_INFO", count: 1n },
+    { kind: "", count: 2n },
+  ]);
+  t.like(told?.counts, { stored: 1n, lost: 6n, missing: 1n });
+  t.like(again.status("").senders[0]?.counts, { stored: 2n, lost: 5n, missing: 1n });
+  t.deepEqual(again.status("").senders[0]?.missing, [{ first: 5n, last: 5n }]);
+});
+
+test("the ledger says by which radio a sender's messages came, repeated ones included", (t) => {
+  const { writer } = setUp(t);
+  const senderId = newSenderId();
+  const envelope = envelopeOf([sample(1), sample(2)], { senderId });
+
+  writer.store([{ envelope, radio: "grpc" }]);
+  writer.store([
+    { envelope, radio: "udp" },
+    { envelope: envelopeOf([sample(3)], { senderId, first: 3 }), radio: "udp" },
+  ]);
+
+  t.deepEqual(writer.status("").senders[0]?.radios, [
+    { radio: "grpc", received: 2n },
+    { radio: "udp", received: 3n },
+  ]);
+});
+
+test("a sender that speaks of several runs is listed under each, and each run has its own state", (t) => {
+  const { writer } = setUp(t);
+  const senderId = newSenderId();
+
+  acknowledgementsOf(writer, [
+    envelopeOf([workflowStart({ runId: "run-a" }), workflowStart({ runId: "run-b" })], {
+      senderId,
+      runId: "",
+    }),
+    envelopeOf([workflowEnd({ runId: "run-a" })], { senderId, runId: "", first: 3 }),
+  ]);
+
+  const states = () => writer.status("").runs.map(({ runId, state }) => [runId, state]);
+  t.deepEqual(states(), [
+    ["run-a", RunState.COMPLETED],
+    ["run-b", RunState.RUNNING],
+  ]);
+  for (const run of ["run-a", "run-b"]) {
+    t.deepEqual(
+      writer.status(run).senders.map((sender) => sender.senderId),
+      [senderId],
+    );
+  }
+  acknowledgementsOf(writer, [envelopeOf([], { senderId, runId: "", first: 0, lastSequence: 3 })]);
+  t.deepEqual(states()[1], ["run-b", RunState.LOST]);
+});
+
+test("case 24: a run whose driver vanished is lost, and a late message revives it", (t) => {
+  const { path, writer, db } = setUp(t);
+  const run = () => writer.status(runId).runs[0];
+
+  acknowledgementsOf(writer, [
+    envelopeOf([workflowStart(), taskInfo({ taskId: 0 }), taskInfo({ taskId: 1 }), taskInfo({ taskId: 2 })]),
+  ]);
+  t.is(run()?.state, RunState.RUNNING);
+  t.is(run()?.workflowName, String(db.value("SELECT workflow_name FROM workflow")));
+  asUser(path, "UPDATE collector_sender_run SET last_received_at = '2020-01-01 00:00:00.000000'");
+
+  t.like(run(), { state: RunState.LOST, lastReceivedAt: { seconds: 1_577_836_800n } });
+  t.is(db.value("SELECT time_completed FROM workflow"), null);
+
+  acknowledgementsOf(writer, [envelopeOf([taskInfo({ taskId: 3 })])]);
+  t.is(run()?.state, RunState.RUNNING);
 });
 
 test("a trigger of the user's that refuses one row costs that message only", (t) => {

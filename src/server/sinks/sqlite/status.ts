@@ -1,0 +1,156 @@
+import type Database from "better-sqlite3";
+
+import {
+  RunState,
+  type LostCount,
+  type MessageCounts,
+  type RadioCount,
+  type RunStatus,
+  type SenderStatus,
+} from "../../../model/status.js";
+import { timestampOf } from "../../../model/time.js";
+import { accountOf, runStateOf } from "../../account.js";
+import { SequenceSet, type Interval } from "../../ledger.js";
+import type { SinkStatus } from "../sink.js";
+
+/** Gaps that a status names for one sender. */
+const namedGaps = 100;
+
+const runStates = {
+  running: RunState.RUNNING,
+  completed: RunState.COMPLETED,
+  lost: RunState.LOST,
+} as const;
+
+interface SenderRow {
+  id: number;
+  sender_id: string;
+  run_id: string | null;
+  hostname: string | null;
+  last_received_at: string;
+  last_sequence: number | null;
+  stored: number;
+  rejected: number;
+  repeated: number;
+  duplicate_rows: number;
+}
+
+interface RunRow {
+  run_id: string;
+  workflow_name: string | null;
+  has_end: 0 | 1;
+  all_closed: 0 | 1;
+  last_received_at: string;
+}
+
+/** Reads the ledger of a file: its senders and runs, or those of one run (an empty `runId` means all). A
+ *  sender that spoke of several runs is listed under each, with all that it sent. */
+export function readStatus(db: Database.Database, runId: string, nowMs: number): SinkStatus {
+  const senders = db
+    .prepare<[string, string], SenderRow>(
+      `SELECT * FROM collector_sender WHERE ? = '' OR id IN
+        (SELECT sender FROM collector_sender_run WHERE run_id = ?) ORDER BY id`,
+    )
+    .all(runId, runId)
+    .map((row) => senderStatus(db, row));
+  const sum = (key: keyof MessageCounts): bigint =>
+    senders.reduce((total, { counts }) => total + (counts?.[key] ?? 0n), 0n);
+  return {
+    total: {
+      stored: sum("stored"),
+      rejected: sum("rejected"),
+      repeated: sum("repeated"),
+      duplicateRows: sum("duplicateRows"),
+      missing: sum("missing"),
+      lost: sum("lost"),
+    },
+    senders,
+    runs: runs(db, runId, nowMs),
+  };
+}
+
+function senderStatus(db: Database.Database, row: SenderRow): SenderStatus {
+  const stored = new SequenceSet(
+    db
+      .prepare<[number], Interval>(
+        "SELECT first, last FROM collector_sequence WHERE sender = ? ORDER BY first",
+      )
+      .all(row.id),
+  );
+  const account = accountOf(stored, readLost(db, row.id), row.last_sequence);
+  const lost = [...account.lost].map(([kind, count]): LostCount => ({ kind, count: BigInt(count) }));
+  return {
+    senderId: row.sender_id,
+    runId: row.run_id ?? "",
+    hostname: row.hostname ?? "",
+    counts: {
+      stored: BigInt(row.stored),
+      rejected: BigInt(row.rejected),
+      repeated: BigInt(row.repeated),
+      duplicateRows: BigInt(row.duplicate_rows),
+      missing: BigInt(account.missingCount),
+      lost: lost.reduce((total, { count }) => total + count, 0n),
+    },
+    lastSequence: BigInt(account.last),
+    closed: row.last_sequence !== null,
+    missing: account.missing
+      .slice(0, namedGaps)
+      .map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) })),
+    lastReceivedAt: timestampOf(microsOfText(row.last_received_at)),
+    lost,
+    radios: db
+      .prepare<[number], { radio: string; received: number }>(
+        "SELECT radio, received FROM collector_sender_radio WHERE sender = ? ORDER BY radio",
+      )
+      .all(row.id)
+      .map(({ radio, received }): RadioCount => ({ radio, received: BigInt(received) })),
+  };
+}
+
+/** The sequences that a sender gave up, by kind. */
+export function readLost(db: Database.Database, sender: number): Map<string, SequenceSet> {
+  const lost = new Map<string, SequenceSet>();
+  for (const { kind, first, last } of db
+    .prepare<[number], Interval & { kind: string }>(
+      "SELECT kind, first, last FROM collector_lost WHERE sender = ? ORDER BY kind, first",
+    )
+    .all(sender)) {
+    let sequences = lost.get(kind);
+    if (sequences === undefined) lost.set(kind, (sequences = new SequenceSet()));
+    sequences.add({ first, last });
+  }
+  return lost;
+}
+
+function runs(db: Database.Database, runId: string, nowMs: number): RunStatus[] {
+  return db
+    .prepare<[string, string], RunRow>(
+      `SELECT heard.run_id, workflow.workflow_name, workflow.time_completed IS NOT NULL AS has_end,
+        min(sender.last_sequence IS NOT NULL) AS all_closed, max(heard.last_received_at) AS last_received_at
+      FROM collector_sender_run heard
+        JOIN collector_sender sender ON sender.id = heard.sender
+        LEFT JOIN workflow ON workflow.run_id = heard.run_id
+      WHERE ? = '' OR heard.run_id = ?
+      GROUP BY heard.run_id ORDER BY min(sender.id), heard.run_id`,
+    )
+    .all(runId, runId)
+    .map((row): RunStatus => {
+      const micros = microsOfText(row.last_received_at);
+      const heard = {
+        hasEnd: row.has_end === 1,
+        allClosed: row.all_closed === 1,
+        lastReceivedAtMs: micros / 1000,
+      };
+      return {
+        runId: row.run_id,
+        workflowName: row.workflow_name ?? "",
+        state: runStates[runStateOf(heard, nowMs)],
+        lastReceivedAt: timestampOf(micros),
+      };
+    });
+}
+
+/** Of a time in our own tables, which is UTC; to the millisecond. */
+function microsOfText(text: string): number {
+  return Date.parse(`${text.replace(" ", "T")}Z`) * 1000;
+}

@@ -1,6 +1,8 @@
 import { Command } from "commander";
 
+import { addRejected } from "./rejected.js";
 import { addServe } from "./serve.js";
+import { addStatus } from "./status.js";
 
 /** Exit code for options that cannot be used. */
 const badOptions = 2;
@@ -16,5 +18,7 @@ export async function run(argv: readonly string[]): Promise<void> {
       process.exit(error.exitCode === 0 ? 0 : badOptions);
     });
   addServe(program);
+  addStatus(program);
+  addRejected(program);
   await program.parseAsync(argv);
 }

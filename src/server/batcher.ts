@@ -1,6 +1,7 @@
 import PQueue from "p-queue";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
+import { faultPoint } from "../base/fault-points.js";
 import type { Acknowledgement } from "../model/envelope.js";
 import type { Inbox } from "../radios/radio.js";
 import type { Arrival, Sink, SinkStatus } from "./sinks/sink.js";
@@ -102,6 +103,7 @@ export class Batcher implements Inbox, AsyncDisposable {
     const group = this.#takeGroup();
     try {
       const outcomes = await this.#sink.store(group);
+      faultPoint("batcher: before acknowledgement");
       group.forEach((waiting, index) => {
         const outcome = outcomes[index];
         if (outcome === undefined)

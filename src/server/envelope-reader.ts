@@ -83,7 +83,8 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
   };
 }
 
-function readMessage(bytes: Uint8Array): MonitoringMessage | { readonly unreadable: string } {
+/** Reads one message, or says why its bytes are none. */
+export function readMessage(bytes: Uint8Array): MonitoringMessage | { readonly unreadable: string } {
   try {
     return MonitoringMessage.decode(bytes);
   } catch (cause) {

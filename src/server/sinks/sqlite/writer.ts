@@ -1,12 +1,14 @@
 import type Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
+import { faultPoint } from "../../../base/fault-points.js";
 import type { Acknowledgement, Rejection } from "../../../model/envelope.js";
 import { nowMicros, utcText, type Micros } from "../../../model/time.js";
-import { readEnvelope, type ReceivedEnvelope } from "../../envelope-reader.js";
-import { factsOf, kindName } from "../../rows/facts.js";
+import { readEnvelope, readMessage, type ReceivedEnvelope } from "../../envelope-reader.js";
+import { factsOf, kindName, type Context } from "../../rows/facts.js";
 import type { Arrival, Outcome, SinkStatus } from "../sink.js";
 import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
+import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { Senders, type Sender } from "./senders.js";
 import { readStatus } from "./status.js";
 import { Tables } from "./tables.js";
@@ -31,7 +33,6 @@ export class SqliteWriter {
   readonly #path: string;
   readonly #senders: Senders;
   readonly #tables: Tables;
-  readonly #addRejected;
   readonly #rejected;
   readonly #begin;
   readonly #commit;
@@ -59,13 +60,7 @@ export class SqliteWriter {
       this.#db.close();
       throw this.#failure("open database", cause);
     }
-    this.#addRejected = this.#db.prepare(
-      "INSERT INTO collector_rejected (sender_id, sequence, run_id, kind, reason, received_at, message) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-    );
-    this.#rejected = this.#db.prepare<[string, number, number], { sequence: number; reason: string }>(
-      "SELECT sequence, reason FROM collector_rejected WHERE sender_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequence",
-    );
+    this.#rejected = new RejectedMessages(this.#db);
     this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
     this.#commit = this.#db.prepare("COMMIT");
     this.#rollback = this.#db.prepare("ROLLBACK");
@@ -89,6 +84,30 @@ export class SqliteWriter {
     return this.#whenFree(() => readStatus(this.#db, runId, nowMicros() / 1000));
   }
 
+  /** Tries rejected messages again, for a table may take now what none did before: by their numbers in
+   *  collector_rejected. Says of each why it is refused still, and undefined when it is rows now. */
+  retryRejected(ids: readonly number[]): ReadonlyMap<number, string | undefined> {
+    return this.#whenFree(() =>
+      this.#inTransaction(() => {
+        const outcomes = new Map<number, string | undefined>();
+        for (const id of ids) {
+          const rejected = this.#rejected.find(id);
+          if (rejected === undefined) {
+            outcomes.set(id, "no rejected message has this number");
+            continue;
+          }
+          const reason = this.#retry(rejected);
+          if (reason !== undefined) this.#rejected.refusedAgain(rejected, reason);
+          outcomes.set(id, reason);
+        }
+        this.#tables.flush();
+        // Their counts have changed behind the back of what is kept in memory.
+        this.#senders.forget();
+        return outcomes;
+      }),
+    );
+  }
+
   /** Leaves one complete file: the journal is written back and removed. */
   close(): void {
     try {
@@ -102,20 +121,32 @@ export class SqliteWriter {
   }
 
   #transaction(group: readonly ReadArrival[], now: Micros, carefully: boolean): Outcome[] {
-    this.#begin.run();
-    try {
-      this.#forgetIfChanged();
+    return this.#inTransaction(() => {
       const outcomes = group.map(({ envelope, radio }): Outcome =>
         "invalid" in envelope
           ? envelope
           : { acknowledgement: this.#storeEnvelope(envelope, radio, now, carefully) },
       );
       this.#tables.flush();
+      faultPoint("writer: rows written");
       this.#senders.flush(now);
+      faultPoint("writer: ledger written");
+      return outcomes;
+    });
+  }
+
+  /** All that `act` writes is on the disk when this returns, or nothing of it when it throws. */
+  #inTransaction<T>(act: () => T): T {
+    this.#begin.run();
+    try {
+      faultPoint("writer: transaction begun");
+      this.#forgetIfChanged();
+      const result = act();
       this.#commitWhenFree();
+      faultPoint("writer: committed");
       this.#tables.trim();
       this.#senders.trim(keptSenders);
-      return outcomes;
+      return result;
     } catch (cause) {
       if (this.#db.inTransaction) this.#rollback.run();
       this.#forget();
@@ -199,15 +230,15 @@ export class SqliteWriter {
       counts.rejected += 1;
       refused += 1;
       const known = "unreadable" in message ? undefined : message;
-      this.#addRejected.run(
-        sender.senderId,
+      this.#rejected.add({
+        senderId: sender.senderId,
         sequence,
-        runIdIn(known) ?? (envelope.context.runId || null),
-        known === undefined ? "UNREADABLE" : kindName(known),
+        runId: runIdIn(known) ?? (envelope.context.runId || null),
+        kind: known === undefined ? "UNREADABLE" : kindName(known),
         reason,
-        utcText(now),
-        envelope.bytesOf(index),
-      );
+        receivedAt: utcText(now),
+        message: envelope.bytesOf(index),
+      });
     });
     return refused > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
   }
@@ -220,14 +251,36 @@ export class SqliteWriter {
     now: Micros,
   ): string | undefined {
     this.#senders.hearOfRun(sender, message.kind?.value.runId ?? "");
-    const facts = factsOf(message, envelope.context);
-    if ("refused" in facts) return facts.refused;
-    const applied = this.#tables.apply(facts);
-    if (typeof applied === "object") return applied.refused;
-    if (applied === "duplicate") sender.counts.duplicateRows += 1;
-    const delay = now - facts.at;
+    const applied = this.#apply(message, envelope.context);
+    if ("refused" in applied) return applied.refused;
+    if (applied.duplicate) sender.counts.duplicateRows += 1;
+    const delay = now - applied.at;
     if (sender.leastDelayUs === null || delay < sender.leastDelayUs) sender.leastDelayUs = delay;
     return undefined;
+  }
+
+  /** Makes a message rows, or says why no table takes it. */
+  #apply(
+    message: Parameters<typeof factsOf>[0],
+    context: Context,
+  ): { readonly refused: string } | { readonly duplicate: boolean; readonly at: Micros } {
+    const facts = factsOf(message, context);
+    if ("refused" in facts) return facts;
+    const applied = this.#tables.apply(facts);
+    return typeof applied === "object" ? applied : { duplicate: applied === "duplicate", at: facts.at };
+  }
+
+  /** Returns why a message is refused still; undefined when it is rows now. */
+  #retry(rejected: KeptRejected): string | undefined {
+    const message = readMessage(rejected.message);
+    if ("unreadable" in message) return message.unreadable;
+    const context = { runId: rejected.runId ?? "", hostname: rejected.hostname ?? "" };
+    return this.#savepoint(() => {
+      const applied = this.#apply(message, context);
+      if ("refused" in applied) return applied.refused;
+      this.#rejected.becameRow(rejected, applied.duplicate);
+      return undefined;
+    });
   }
 
   /** Stores one message by itself, merged rows included, so that SQLite's refusal names this message. */
@@ -248,9 +301,7 @@ export class SqliteWriter {
 
   #rejectionsOf(sender: Sender, first: number, last: number): Rejection[] {
     if (sender.counts.rejected === 0) return [];
-    return this.#rejected
-      .all(sender.senderId, first, last)
-      .map(({ sequence, reason }) => ({ sequence: BigInt(sequence), reason }));
+    return this.#rejected.between(sender.senderId, first, last);
   }
 
   /** Calls `act` until it does not fail for a temporary reason. Says when that begins and when it ends. */

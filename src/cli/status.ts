@@ -1,0 +1,168 @@
+import { resolve } from "node:path";
+
+import type { Command } from "commander";
+
+import { CollectorError } from "../base/errors.js";
+import { RunState, type RunStatus, type SenderStatus } from "../model/status.js";
+import { microsOf, nowMicros, utcText } from "../model/time.js";
+import type { SinkStatus } from "../server/sinks/sink.js";
+import { openForReading } from "../server/sinks/sqlite/reading.js";
+import { readStatus } from "../server/sinks/sqlite/status.js";
+import { counted, digits, jsonOf, printing, table } from "./data.js";
+import { exitCodes } from "./exit-codes.js";
+
+interface StatusOptions {
+  readonly database?: string;
+  readonly run?: string;
+  readonly json: boolean;
+}
+
+export function addStatus(program: Command): void {
+  program
+    .command("status")
+    .description(
+      "Print the ledger of a database: what came of each run and sender, and whether it is complete.",
+    )
+    .option("--database <file>", "the file that the collector writes (required)")
+    .option("--run <id>", "this run only")
+    .option("--json", "print one JSON object", false)
+    .addHelpText(
+      "after",
+      "\nComplete: the run has ended, each of its senders has said how many messages it sent, and all of them are\n" +
+        "stored, or kept as rejected. A run without an end is lost once its senders have ended or were silent for 90 s.\n" +
+        "Exit codes: 0 complete, 1 the file cannot be read, 2 bad options, 3 not complete.\n" +
+        "\nExample:\n  parsl-collector status --database runinfo/monitoring.db",
+    )
+    .action((options: StatusOptions, command: Command) => {
+      const { database } = options;
+      if (database === undefined) command.error("error: name the SQLite file: --database <file>");
+      return printing("status", () => printStatus(resolve(database), options));
+    });
+}
+
+function printStatus(path: string, { run = "", json }: StatusOptions): number {
+  const db = openForReading(path);
+  let status: SinkStatus;
+  try {
+    status = readStatus(db, run, nowMicros() / 1000);
+    if (run !== "" && status.runs.length === 0) {
+      const known = readStatus(db, "", 0).runs.map(({ runId }) => runId);
+      const cure = known.length === 0 ? "it has no run" : `it has ${known.slice(-5).join(", ")}`;
+      throw new CollectorError("invalid-argument", `read database ${path}: it has no run ${run}; ${cure}`);
+    }
+  } finally {
+    db.close();
+  }
+  const lacks = whatLacks(status);
+  const complete = lacks.length === 0;
+  process.stdout.write(json ? `${jsonOf(asJson(status, lacks))}\n` : `${asText(status, lacks)}\n`);
+  return complete ? exitCodes.done : exitCodes.notComplete;
+}
+
+/** Why the messages of these runs are not all known to be stored; nothing when they are. */
+function whatLacks({ runs, senders, total }: SinkStatus): string[] {
+  const lacks: string[] = [];
+  if (senders.length === 0) lacks.push("no message has come");
+  const running = runs.filter(({ state }) => state === RunState.RUNNING).length;
+  const lost = runs.filter(({ state }) => state === RunState.LOST).length;
+  const open = senders.filter(({ closed }) => !closed).length;
+  if (running > 0) lacks.push(`${counted(running, "run")} still running`);
+  if (lost > 0) lacks.push(`${counted(lost, "run")} lost before the end`);
+  if (total !== undefined && total.missing > 0n) lacks.push(`${counted(total.missing, "message")} missing`);
+  if (total !== undefined && total.lost > 0n) lacks.push(`${counted(total.lost, "message")} lost`);
+  if (open > 0) lacks.push(`${counted(open, "sender")} without a last word`);
+  return lacks;
+}
+
+function asText(status: SinkStatus, lacks: readonly string[]): string {
+  const { runs, senders, total } = status;
+  const parts = runs.map((run) => `${runLine(run)}\n`);
+  if (senders.length > 0) parts.push(senderTable(senders), ...senders.flatMap(details), "");
+  const sent = senders.reduce((sum, { lastSequence }) => sum + lastSequence, 0n);
+  const stored = total?.stored ?? 0n;
+  const rejected = total?.rejected ?? 0n;
+  const kept = rejected === 0n ? "" : `, ${digits(rejected)} kept as rejected`;
+  const verdict = lacks.length === 0 ? "complete" : `not complete (${lacks.join(", ")})`;
+  parts.push(`${digits(stored)} of ${counted(sent, "message")} stored${kept}: ${verdict}`);
+  return parts.join("\n");
+}
+
+const stateNames: Readonly<Record<number, string>> = {
+  [RunState.RUNNING]: "running",
+  [RunState.COMPLETED]: "completed",
+  [RunState.LOST]: "lost",
+};
+
+function runLine({ runId, workflowName, state, lastReceivedAt }: RunStatus): string {
+  const name = workflowName === "" ? "" : ` (${workflowName})`;
+  return `run ${runId}${name}: ${stateNames[state] ?? "unknown"}, last heard ${heardAt(lastReceivedAt)}`;
+}
+
+function senderTable(senders: readonly SenderStatus[]): string {
+  return table(
+    [
+      "sender",
+      "host",
+      "by",
+      "received",
+      "stored",
+      "rejected",
+      "repeated",
+      "missing",
+      "lost",
+      "of",
+      "last heard",
+    ],
+    senders.map(({ senderId, hostname, radios, counts, lastSequence, closed, lastReceivedAt }) => [
+      senderId.slice(0, 12),
+      hostname,
+      radios.map(({ radio }) => radio).join("+"),
+      digits(radios.reduce((sum, { received }) => sum + received, 0n)),
+      ...[counts?.stored, counts?.rejected, counts?.repeated, counts?.missing, counts?.lost].map((count) =>
+        digits(count ?? 0n),
+      ),
+      `${digits(lastSequence)}${closed ? "" : " or more"}`,
+      heardAt(lastReceivedAt),
+    ]),
+  );
+}
+
+function details({ senderId, missing, lost, radios }: SenderStatus): string[] {
+  const lines: string[] = [];
+  const head = `  ${senderId.slice(0, 12)}`;
+  if (missing.length > 0) {
+    const gaps = missing.map(({ first, last }) =>
+      first === last ? digits(first) : `${digits(first)}–${digits(last)}`,
+    );
+    lines.push(`${head} missing: ${gaps.join(" ")}`);
+  }
+  if (lost.length > 0) {
+    const kinds = lost.map(({ kind, count }) => `${digits(count)} ${kind || "of several kinds"}`);
+    lines.push(`${head} lost: ${kinds.join(", ")}`);
+  }
+  if (radios.length > 1) {
+    lines.push(
+      `${head} received: ${radios.map(({ radio, received }) => `${digits(received)} by ${radio}`).join(", ")}`,
+    );
+  }
+  return lines;
+}
+
+function heardAt(at: RunStatus["lastReceivedAt"]): string {
+  const micros = at === undefined ? undefined : microsOf(at);
+  return micros === undefined ? "never" : `${utcText(micros).slice(0, 19)} UTC`;
+}
+
+function asJson({ runs, senders, total }: SinkStatus, lacks: readonly string[]): unknown {
+  const heard = <T extends { readonly lastReceivedAt: RunStatus["lastReceivedAt"] }>(one: T) => ({
+    ...one,
+    lastReceivedAt: heardAt(one.lastReceivedAt),
+  });
+  return {
+    complete: lacks.length === 0,
+    lacks,
+    total,
+    runs: runs.map((run) => ({ ...heard(run), state: stateNames[run.state] ?? "unknown" })),
+    senders: senders.map(heard),
+  };
+}

@@ -7,6 +7,7 @@ import { CollectorError, reasonOf } from "../base/errors.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
 import { tryUseTimezone } from "../model/time.js";
 import { Collector } from "../server/collector.js";
+import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 
 interface ServeOptions {
@@ -14,6 +15,7 @@ interface ServeOptions {
   readonly listen: string;
   readonly durability: Durability;
   readonly journalMode: JournalMode;
+  readonly moveDamagedAside: boolean;
   readonly timezone?: string;
   readonly insecure: boolean;
   readonly exitWithParent: boolean;
@@ -55,6 +57,11 @@ export function addServe(program: Command): void {
         .default("auto"),
     )
     .option(
+      "--move-damaged-aside",
+      "keep a file that is damaged, or no database, as <file>.damaged-<UTC time> and begin a new one",
+      false,
+    )
+    .option(
       "--timezone <name>",
       "zone of the times in Parsl's tables, as Europe/Berlin (default: this machine's)",
       parseTimezone,
@@ -84,6 +91,7 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   let collector: Collector;
   try {
     requireLoopback(options);
+    if (options.moveDamagedAside) moveDamaged(database, logger);
     collector = await Collector.open(
       {
         database: { path: database, journalMode: options.journalMode, durability: options.durability },
@@ -101,6 +109,12 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   process.stdout.write(`${JSON.stringify({ address: collector.address, database, pid: process.pid })}\n`);
   logger.info({ address: collector.address }, "ready");
   process.exit(await runUntilTold(collector, reasons, logger));
+}
+
+function moveDamaged(database: string, logger: Logger): void {
+  const reason = damageOf(database);
+  if (reason === undefined) return;
+  logger.warn({ reason, database, kept: moveAside(database, new Date()) }, "damaged database moved aside");
 }
 
 /** Why to stop, for each time that it is said: by a signal, or by the end of `parent`. */

@@ -1,11 +1,13 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import Database from "better-sqlite3";
 import test from "ava";
 
+import { startCollector } from "../support/collector.js";
+import { openDatabase } from "../support/database.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { runToEnd } from "../support/run.js";
 
@@ -59,12 +61,62 @@ test.serial("case 29: a database that may not be written is refused at once", as
 
 test.serial("case 29: a file that is no database is refused at once, and left as it is", async (t) => {
   const path = join(temporaryDirectory(t), "monitoring.db");
-  writeFileSync(path, "dear diary, ".repeat(1_000));
+  const content = "dear diary, ".repeat(1_000);
+  writeFileSync(path, content);
 
   const { exit, stderr } = await runToEnd(t, ["serve", "--database", path]);
 
   t.is(exit, 1);
-  t.regex(stderr, /^parsl-collector serve: open database .*: file is not a database; move it aside, or name/);
+  t.true(stderr.includes(`open database ${path}: file is not a database; restore it, or start with --move`));
+  t.is(readFileSync(path, "utf8"), content);
+});
+
+/** A database of several pages that lost the second half of them. */
+function damagedDatabase(folder: string): string {
+  const path = join(folder, "monitoring.db");
+  const db = new Database(path);
+  db.exec("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (zeroblob(100000))");
+  db.close();
+  truncateSync(path, 53_248);
+  return path;
+}
+
+test.serial("a database that lost its second half is refused with the cure, and left as it is", async (t) => {
+  const path = damagedDatabase(temporaryDirectory(t));
+  const before = readFileSync(path);
+
+  const { exit, stderr } = await runToEnd(t, ["serve", "--database", path]);
+
+  t.is(exit, 1);
+  t.regex(stderr, /open database .*monitoring\.db: .+; restore it, or start with --move-damaged-aside /);
+  t.deepEqual(readFileSync(path), before);
+});
+
+test.serial("a damaged database is kept under another name when that is asked for", async (t) => {
+  const folder = temporaryDirectory(t);
+  const path = damagedDatabase(folder);
+  const before = readFileSync(path);
+
+  const collector = await startCollector(t, { database: path, args: ["--move-damaged-aside"] });
+  await collector.stop();
+
+  const [kept = ""] = readdirSync(folder).filter((name) =>
+    /^monitoring\.db\.damaged-\d{8}T\d{6}Z$/.test(name),
+  );
+  t.deepEqual(readFileSync(join(folder, kept)), before);
+  t.deepEqual(readdirSync(folder).sort(), ["monitoring.db", kept]);
+  t.regex(collector.stderr, /damaged database moved aside/);
+  t.is(openDatabase(t, path).value("PRAGMA integrity_check"), "ok");
+});
+
+test.serial("a whole database stays where it is though moving damaged ones is asked for", async (t) => {
+  const first = await startCollector(t);
+  await first.stop();
+
+  const second = await startCollector(t, { database: first.database, args: ["--move-damaged-aside"] });
+  await second.stop();
+
+  t.deepEqual(readdirSync(dirname(first.database)), ["monitoring.db"]);
 });
 
 test.serial(

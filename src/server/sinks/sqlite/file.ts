@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
+import { damageCure, damageOf } from "./damage.js";
 import { columnsOf, collectorSchema, parslIndexes, parslSchema } from "./schema.js";
 
 export type JournalMode = "auto" | "wal" | "delete";
@@ -37,7 +38,7 @@ export function networkFilesystemOf(folder: string): string | undefined {
 }
 
 /** Opens the database file, without touching its content: that may need a lock that another holds now.
- *  Throws a CollectorError when it can never be used. */
+ *  Throws a CollectorError when it can never be used, as a damaged one. */
 export function openFile(path: string): Database.Database {
   const fail = (reason: string, cure: string, cause?: unknown): never => {
     throw new CollectorError("database", `open database ${path}: ${reason}; ${cure}`, { cause });
@@ -60,6 +61,8 @@ export function openFile(path: string): Database.Database {
   } catch (cause) {
     fail("it may not be written by this user", "change its permissions, or name another file", cause);
   }
+  const damage = damageOf(path);
+  if (damage !== undefined) fail(damage, damageCure);
   try {
     return new Database(path, { timeout: busyTimeoutMs });
   } catch (cause) {

@@ -246,3 +246,18 @@ def test_flush_and_close_are_bounded_where_there_is_no_collector():
         assert not sender.flush(0.05)
         assert not sender.close(0.05)
         assert sender.counts == (1, 0, 0, 0)
+
+
+def test_a_sender_that_has_nothing_to_say_lets_itself_be_heard_of_and_can_still_close(tmp_path):
+    with collector(tmp_path / "m.db") as running, sender_to(running.address, heartbeat=0.05) as sender:
+        add(sender, workflow_start())
+        assert sender.flush(30)
+        heard = query(running.database, "SELECT last_received_at FROM collector_sender")
+
+        wait_until(
+            lambda: query(running.database, "SELECT last_received_at FROM collector_sender") > heard,
+            "a heartbeat",
+        )
+        assert sender.close(30)
+        told = query(running.database, "SELECT stored, last_sequence FROM collector_sender")
+    assert told == [(1, 1)]

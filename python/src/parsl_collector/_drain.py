@@ -33,6 +33,9 @@ logger = logger_of(__name__)
 HEALTH_INTERVAL_S = 5.0
 """How often the collector is asked whether it can write."""
 
+HEARTBEAT_S = 30.0
+"""Silence after which the collector is told that the run goes on; after 90 s it would take the run for lost."""
+
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
 
@@ -141,7 +144,7 @@ class _Drain:
         self._settings = settings
         self._address = address
         # No hostname: what is drained was said by many hosts, and one that is missing is not this one.
-        self._sender = MessageSender(address)
+        self._sender = MessageSender(address, heartbeat=HEARTBEAT_S)
         self._read_at = time.monotonic()
         self._ended, self._end = ended, end
         self._patience: float | None = None

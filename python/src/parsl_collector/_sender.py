@@ -59,11 +59,20 @@ class MessageSender:
     across a fork.
 
     `hostname` is said for all messages that name none, so it is for a sender whose messages are of its own
-    host; one that relays those of others says none.
+    host; one that relays those of others says none. After `heartbeat` seconds of silence (None: never) it
+    lets itself be heard of all the same: a run of which nothing is heard for 90 s is taken for lost.
     """
 
-    def __init__(self, address: str, *, hostname: str = "", buffer_bytes: int = DEFAULT_BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        hostname: str = "",
+        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        heartbeat: float | None = None,
+    ) -> None:
         self.address = address
+        self._heartbeat = heartbeat
         self.sender_id = secrets.token_hex(16)
         self._hostname = hostname
         self._buffer_bytes = buffer_bytes
@@ -260,7 +269,7 @@ class MessageSender:
                         return
                     request = self._next_request()
                     if request is None:
-                        self._changed.wait(self._gathering_s())
+                        self._changed.wait(self._pause_s())
             yield request
 
     def _next_request(self) -> bytes | None:
@@ -275,7 +284,21 @@ class MessageSender:
             return None
         if self._closing and not self._in_flight:
             return self._closing_envelope().request
+        if self._silence_left_s() == 0:
+            return self._heartbeat_envelope().request
         return None
+
+    def _pause_s(self) -> float | None:
+        """Seconds until something is to be sent; None when an event decides that."""
+        silence = self._silence_left_s()
+        return self._gathering_s() if silence is None else silence
+
+    def _silence_left_s(self) -> float | None:
+        """Seconds until the next heartbeat, 0 when it is time; None while there is something to send, or
+        nothing was ever sent."""
+        if self._heartbeat is None or self._waiting or self._in_flight or not self._sent_at:
+            return None
+        return max(0.0, self._sent_at + self._heartbeat - time.monotonic())
 
     def _gathering_s(self) -> float | None:
         """Seconds until what waits is to be sent; None when an event decides that, or when it is now."""
@@ -316,7 +339,11 @@ class MessageSender:
     def _closing_envelope(self) -> _Envelope:
         note = self._head("")
         note.closing_note.last_sequence = self._next_sequence - 1
-        return self._put_in_flight(note.SerializeToString(), 0, 0)
+        return self._put_in_flight(note.SerializeToString(), 0, 0, is_last=True)
+
+    def _heartbeat_envelope(self) -> _Envelope:
+        self._sent_at = time.monotonic()
+        return self._put_in_flight(self._head("").SerializeToString(), 0, 0)
 
     def _head(self, run_id: str) -> pb.Envelope:
         return pb.Envelope(
@@ -326,8 +353,8 @@ class MessageSender:
             utc_offset_seconds=time.localtime().tm_gmtoff,
         )
 
-    def _put_in_flight(self, envelope: bytes, count: int, size: int) -> _Envelope:
-        flying = _Envelope(length_delimited(_ENVELOPE, envelope), count, size)
+    def _put_in_flight(self, envelope: bytes, count: int, size: int, is_last: bool = False) -> _Envelope:
+        flying = _Envelope(length_delimited(_ENVELOPE, envelope), count, size, is_last)
         self._in_flight.append(flying)
         return flying
 
@@ -338,7 +365,7 @@ class MessageSender:
             self._acknowledged += envelope.count
             self._buffered_bytes -= envelope.size
             self._most_in_flight = MOST_IN_FLIGHT
-            if envelope.count == 0:
+            if envelope.is_last:
                 self._closed = True
             self._rejected += len(acknowledgement.rejections)
             trouble, self._trouble = self._trouble, None
@@ -363,7 +390,7 @@ class MessageSender:
             envelope = self._in_flight.popleft()
             self._buffered_bytes -= envelope.size
             self._lost += envelope.count
-            if envelope.count == 0:
+            if envelope.is_last:
                 self._closed = True
             self._changed.notify_all()
         logger.error("monitoring: %d messages lost: the collector refuses them: %s", envelope.count, details)
@@ -386,9 +413,11 @@ class _Envelope(NamedTuple):
 
     request: bytes
     count: int
-    """Messages in it; 0 for the closing note."""
+    """Messages in it; 0 for a heartbeat and the closing note."""
     size: int
     """Bytes that its messages take in the buffer."""
+    is_last: bool
+    """Whether it is the closing note."""
 
 
 class _Lost(NamedTuple):

@@ -34,7 +34,7 @@ HEALTH_INTERVAL_S = 5.0
 """How often the collector is asked whether it can write."""
 
 HEARTBEAT_S = 30.0
-"""Silence after which the collector is told that the run goes on; after 90 s it would take the run for lost."""
+"""Silence after which the collector is told that the run goes on: after 90 s it would take it for lost."""
 
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""

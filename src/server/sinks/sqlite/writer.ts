@@ -7,6 +7,7 @@ import { nowMicros, utcText, type Micros } from "../../../model/time.js";
 import { readEnvelope, readMessage, type ReceivedEnvelope } from "../../envelope-reader.js";
 import { factsOf, kindName, type Context } from "../../rows/facts.js";
 import type { Arrival, Outcome, SinkStatus } from "../sink.js";
+import { damageCure, isDamage } from "./damage.js";
 import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { Senders, type Sender } from "./senders.js";
@@ -76,6 +77,10 @@ export class SqliteWriter {
       // A row that SQLite itself refuses, for a reason that we do not check beforehand (a trigger or a
       // further column that the user added, say). Find it: each message by itself.
       if (cause instanceof CollectorError) throw cause;
+      if (isDamage(cause)) {
+        // No fault of any message: none of them is refused, and all stay with their senders.
+        throw new CollectorError("database", `${reasonOf(cause)}; ${damageCure}`, { cause });
+      }
       return this.#whenFree(() => this.#transaction(read, now, true));
     }
   }
@@ -292,7 +297,7 @@ export class SqliteWriter {
       this.#db.exec("RELEASE message");
       return reason;
     } catch (cause) {
-      if (isTemporary(cause)) throw cause;
+      if (isTemporary(cause) || isDamage(cause)) throw cause;
       this.#db.exec("ROLLBACK TO message; RELEASE message");
       this.#tables.forget();
       return `SQLite refused it: ${reasonOf(cause)}`;
@@ -327,9 +332,8 @@ export class SqliteWriter {
 
   #failure(act: string, cause: unknown): CollectorError {
     if (cause instanceof CollectorError) return cause;
-    const reason = reasonOf(cause);
-    const cure = /not a database|malformed/.test(reason) ? "; move it aside, or name another file" : "";
-    return new CollectorError("database", `${act} ${this.#path}: ${reason}${cure}`, { cause });
+    const cure = isDamage(cause) ? `; ${damageCure}` : "";
+    return new CollectorError("database", `${act} ${this.#path}: ${reasonOf(cause)}${cure}`, { cause });
   }
 }
 

@@ -8,23 +8,17 @@ import logging
 import multiprocessing.queues
 import os
 import pathlib
-import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import time
 
 import numpy as np
-import psutil
 import pytest
 from parsl.data_provider.files import File
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.message_type import MessageType
 from parsl.multiprocessing import SpawnContext
 from support import (
-    HERE,
     block,
     block_info,
     children_of_ours,
@@ -36,13 +30,10 @@ from support import (
     in_order,
     query,
     replay,
-    resource_info,
     rows_of,
     running_hub,
     task_info,
     wait_until,
-    worker_task_info,
-    workflow_end,
     workflow_start,
 )
 
@@ -141,34 +132,10 @@ class QueueWithoutSize(multiprocessing.queues.Queue):
         raise NotImplementedError
 
 
-def test_the_queue_is_never_asked_for_its_size(tmp_path, monkeypatch):
+def test_case_87_the_queue_is_never_asked_for_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr("parsl_collector.hub.SpawnQueue", lambda: QueueWithoutSize(ctx=SpawnContext))
 
     assert count(replay(tmp_path, [workflow_start(), task_info()]), "task") == 1
-
-
-def test_an_idle_hub_closes_at_once_with_everything_stored(tmp_path):
-    life = [
-        workflow_start(),
-        task_info(),
-        worker_task_info(),
-        worker_task_info(is_last=True),
-        task_info(0, "exec_done", 4),
-        workflow_end(),
-    ]
-    with running_hub(tmp_path) as hub:
-        for message in life:
-            hub.resource_msgs.put(message)
-        wait_until(lambda: has_rows(tmp_path / "monitoring.db", "workflow", 1), "the hub to be up")
-        began = time.monotonic()
-        hub.close()
-        # Room for a busy machine: waiting for something that does not come takes longer than this.
-        assert time.monotonic() - began < 5
-
-    database = tmp_path / "monitoring.db"
-    assert count(database, "status") == 4
-    assert query(database, "SELECT time_completed IS NOT NULL FROM workflow") == [(1,)]
-    assert children_of_ours() == []
 
 
 def test_a_hub_that_is_closed_again_says_nothing_more(tmp_path, capfd):
@@ -177,66 +144,6 @@ def test_a_hub_that_is_closed_again_says_nothing_more(tmp_path, capfd):
         hub.close()
 
     assert capfd.readouterr().err.count("parsl-collector:") == 1
-
-
-def test_messages_put_just_before_the_close_are_all_stored(tmp_path):
-    with running_hub(tmp_path) as hub:
-        hub.resource_msgs.put(workflow_start())
-        for n in range(1000):
-            hub.resource_msgs.put(worker_task_info(n, is_last=True))
-            hub.resource_msgs.put(task_info(n, "exec_done"))
-
-    states = query(tmp_path / "monitoring.db", "SELECT task_status_name, count(*) FROM status GROUP BY 1")
-    assert states == [("exec_done", 1000), ("running_ended", 1000)]
-
-
-def children_of(pid: int, *names: str) -> list[psutil.Process]:
-    """The children whose command line has one of `names`."""
-    found = []
-    for child in psutil.Process(pid).children():
-        with contextlib.suppress(psutil.Error):  # it ended while we looked
-            if any(name in " ".join(child.cmdline()) for name in names):
-                found.append(child)
-    return found
-
-
-def test_a_killed_collector_is_started_again_and_each_message_is_stored_once(tmp_path, caplog, capfd):
-    caplog.set_level(logging.WARNING, "parsl")
-    database = tmp_path / "monitoring.db"
-    with running_hub(tmp_path) as hub:
-        hub.resource_msgs.put(workflow_start())
-        for n in range(10_000):
-            hub.resource_msgs.put(resource_info(seconds=n))
-        wait_until(lambda: has_rows(database, "resource", 1), "the first rows")
-        [running] = children_of(os.getpid(), "--database")
-        running.kill()
-        for n in range(10_000, 20_000):
-            hub.resource_msgs.put(resource_info(seconds=n))
-
-    assert query(database, "SELECT count(*), count(DISTINCT timestamp) FROM resource") == [(20_000, 20_000)]
-    assert "20,001 of 20,001 messages stored" in capfd.readouterr().err
-    # Below Parsl's logger, whose handler writes parsl.log.
-    assert all(record.name.startswith("parsl.") for record in caplog.records)
-    assert [r.message.split("(")[0] for r in caplog.records] == [
-        "monitoring: the collector ended ",
-        "monitoring: the collector runs again ",
-    ]
-    assert children_of_ours() == []
-
-
-def test_a_killed_drain_is_replaced_and_the_end_says_so(tmp_path, caplog, capfd):
-    database = tmp_path / "monitoring.db"
-    with running_hub(tmp_path) as hub:
-        hub.resource_msgs.put(workflow_start())
-        wait_until(lambda: has_rows(database, "workflow", 1), "the drain to run")
-        hub._drain._process.kill()
-        wait_until(lambda: "the drain process died" in caplog.text, "its death to be told")
-        hub.resource_msgs.put(task_info())
-
-    assert count(database, "task") == 1
-    assert "2 of 2 messages stored" in (told := capfd.readouterr().err)
-    assert "the drain process died on the way" in told
-    assert children_of_ours() == []
 
 
 def test_a_locked_database_is_told_in_the_programs_log_and_costs_nothing(tmp_path, caplog):
@@ -267,122 +174,6 @@ def test_close_is_bounded_when_the_database_stays_locked(tmp_path, capfd):
     assert "1 of 2 messages stored" in (told := capfd.readouterr().err)
     assert "1 are missing" in told
     assert children_of_ours() == []
-
-
-DRIVER = """
-import sys, threading
-from parsl_collector import CollectorHub
-from support import DEADLINE_S, task_info, workflow_start
-
-if __name__ == "__main__":
-    hub = CollectorHub(logging_endpoint=f"sqlite:///{sys.argv[1]}/monitoring.db")
-    hub.start(sys.argv[1], sys.argv[1])
-    hub.resource_msgs.put(workflow_start())
-    for n in range(3):
-        hub.resource_msgs.put(task_info(n))
-    if "in-pipe" in sys.argv:
-        hub.resource_msgs.close()
-        hub.resource_msgs.join_thread()
-    print("put", flush=True)
-    if "wait" in sys.argv:
-        threading.Event().wait(DEADLINE_S)
-"""
-
-
-def driver(tmp_path: pathlib.Path, program: str, *words: str) -> subprocess.Popen:
-    """A submit process of its own, in a process group of its own as in a shell."""
-    path = tmp_path / "driver.py"
-    path.write_text(textwrap.dedent(program))
-    return subprocess.Popen(
-        [sys.executable, str(path), str(tmp_path), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(HERE),
-            # Parsl starts its interchange and workers by name.
-            "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
-        },
-    )
-
-
-def is_gone(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def test_nothing_is_left_running_and_nothing_lost_when_the_submit_process_is_killed(tmp_path):
-    process = driver(tmp_path, DRIVER, "in-pipe", "wait")
-    assert process.stdout.readline() == "put\n"
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.communicate()
-
-    wait_until(lambda: all(is_gone(child) for child in children), "the children to end")
-    database = tmp_path / "monitoring.db"
-    assert len(children) >= 2
-    assert count(database, "task") == 3
-    assert query(database, "SELECT time_completed FROM workflow") == [(None,)]
-
-
-def test_a_drain_that_outlives_the_collector_stores_what_the_submit_process_left(tmp_path):
-    process = driver(tmp_path, DRIVER, "in-pipe", "wait")
-    wait_until(lambda: children_of(process.pid, "--database"), "the collector")
-    [first_collector] = children_of(process.pid, "--database")
-    [drain] = children_of(process.pid, "spawn_main", "parsl: monitoring drain")
-    drain.suspend()
-    try:
-        assert process.stdout.readline() == "put\n"
-        process.kill()
-        process.wait()
-        wait_until(lambda: is_gone(first_collector), "the collector to end with its parent")
-    finally:
-        drain.resume()
-
-    wait_until(lambda: is_gone(drain), "the drain to end")
-    process.communicate()
-    assert count(tmp_path / "monitoring.db", "task") == 3
-
-
-def test_a_program_that_ends_without_cleanup_has_its_messages_stored(tmp_path):
-    process = driver(tmp_path, DRIVER)
-
-    _, errors = process.communicate(timeout=60)
-
-    assert process.returncode == 0
-    assert "4 of 4 messages stored" in errors
-
-
-INTERRUPTED = """
-import sys, threading
-import parsl
-from parsl_collector import CollectorHub
-
-if __name__ == "__main__":
-    hub = CollectorHub(logging_endpoint=f"sqlite:///{sys.argv[1]}/monitoring.db")
-    config = parsl.Config(
-        executors=[parsl.ThreadPoolExecutor()], monitoring=hub, run_dir=f"{sys.argv[1]}/runinfo"
-    )
-    with parsl.load(config):
-        print("loaded", flush=True)
-        threading.Event().wait(60)
-"""
-
-
-def test_ctrl_c_ends_the_run_in_good_order(tmp_path):
-    process = driver(tmp_path, INTERRUPTED)
-    assert process.stdout.readline() == "loaded\n", process.stderr.read()
-    os.killpg(process.pid, signal.SIGINT)
-
-    _, errors = process.communicate(timeout=60)
-
-    assert "2 of 2 messages stored" in errors
-    database = tmp_path / "monitoring.db"
-    assert query(database, "SELECT time_completed IS NOT NULL FROM workflow") == [(1,)]
 
 
 def test_a_hub_may_use_a_collector_that_runs_already(tmp_path, capfd):

@@ -35,7 +35,7 @@ function haveAllSamples(t: ExecutionContext, database: string, count: number): v
   ]);
 }
 
-test("a collector that is killed in the middle of 20,000 messages and started again has each once", async (t) => {
+test("case 36: a collector that is killed in the middle of 20,000 messages and started again has each once", async (t) => {
   const first = await startCollector(t);
   const client = connect({ address: first.address, runId });
   t.teardown(() => client.abort());
@@ -70,7 +70,7 @@ test("a collector that is stopped by SIGTERM loses nothing, and the client goes 
   haveAllSamples(t, first.database, 20_000);
 });
 
-test("50 NodeInfo whose acknowledgement is lost after the commit are 50 rows", async (t) => {
+test("case 38: 50 NodeInfo whose acknowledgement is lost after the commit are 50 rows", async (t) => {
   const collector = await startCollector(t);
   const proxy = await TcpProxy.start(t, collector.address);
   let lost: Promise<void> | undefined;
@@ -96,7 +96,7 @@ test("50 NodeInfo whose acknowledgement is lost after the commit are 50 rows", a
   t.like(total, { stored: 51n, repeated: 50n, missing: 0n });
 });
 
-test("ten resets in 10,000 messages lose none and double none", async (t) => {
+test("case 39: ten resets in 10,000 messages lose none and double none", async (t) => {
   const collector = await startCollector(t);
   const proxy = await TcpProxy.start(t, collector.address);
   const client = connect({ address: proxy.address, runId });

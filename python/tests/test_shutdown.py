@@ -222,9 +222,10 @@ def test_case_24_the_run_of_a_program_that_a_signal_ended_is_lost_with_all_that_
     tmp_path, number
 ):
     database = tmp_path / "monitoring.db"
-    with program(tmp_path, "until_ended.py", "hub") as (process, started):
+    with program(tmp_path, "until_ended.py", "parsl") as (process, started):
         await_line(process, "put")
-        wait_until(lambda: has_rows(database, "task", 3), "the tasks")
+        done = "SELECT 1 FROM status WHERE task_status_name = 'exec_done'"
+        wait_until(lambda: has_rows(database, "status", 1) and len(query(database, done)) == 3, "the tasks")
         started += psutil.Process(process.pid).children(recursive=True)
         assert state_of(database) == "RUN_STATE_RUNNING"
         process.send_signal(number)
@@ -232,15 +233,16 @@ def test_case_24_the_run_of_a_program_that_a_signal_ended_is_lost_with_all_that_
         await_end(started)
 
     assert len(started) >= 2
-    assert count(database, "task") == 3
-    assert query(database, "SELECT time_completed FROM workflow") == [(None,)]
+    assert count(database, "task") == len(query(database, done)) == 3
+    [(run_id, end)] = query(database, "SELECT run_id, time_completed FROM workflow")
+    assert end is None
     assert is_whole(database)
     pass_silence(database)
     [run] = status_of(database).runs
     assert run.state == service_pb.RUN_STATE_LOST
     silence = time.time() - run.last_received_at.ToMicroseconds() / 1e6
     assert 120 <= silence < 120 + DEADLINE_S
-    assert state_of(database, task_info(3)) == "RUN_STATE_RUNNING"
+    assert state_of(database, task_info(3, run_id=run_id)) == "RUN_STATE_RUNNING"
 
 
 def test_what_a_killed_program_left_in_its_queue_is_stored_though_its_collector_has_ended(tmp_path):

@@ -20,7 +20,14 @@ const checkBoundSeconds = 3 * 60;
 const suiteBoundSeconds = 15 * 60;
 
 /** Ruff's settings are those of python/, from where they hold for the other folders too. */
-const pythonFolders = ["--config=pyproject.toml", ".", "../tests/parsl", "../bench/parsl", "../demo"];
+const pythonFolders = [
+  "--config=pyproject.toml",
+  ".",
+  "../tests/parsl",
+  "../tests/chaos",
+  "../bench/parsl",
+  "../demo",
+];
 
 /** Compiled first: the tests run what it makes.
  *  @type {Step} */
@@ -100,7 +107,7 @@ function testFiles() {
 /** What a test imports shows it. */
 function startsPrograms(name) {
   const text = readFileSync(join(root, name), "utf8");
-  return /\/support\/(collector|shared-collector|run)\.js"|"node:child_process"/.test(text);
+  return /(\/support\/(collector|shared-collector)|\/run)\.js"|"node:child_process"/.test(text);
 }
 
 /** The protos may not break what the last commit has; and after a commit, what the one before it had. Outside a git

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { ExecutionContext } from "ava";
+import type { Scope } from "./scope.js";
 
 /** Type byte of the HTTP/2 frame that carries messages; the collector's are all acknowledgements. */
 const dataFrame = 0;
@@ -30,7 +30,7 @@ export class TcpProxy {
   }
 
   /** Listens until the test ends and forwards to `target`, as "127.0.0.1:41235". */
-  static async start(t: ExecutionContext, target: string): Promise<TcpProxy> {
+  static async start(t: Pick<Scope, "teardown">, target: string): Promise<TcpProxy> {
     const server = createServer({ allowHalfOpen: true });
     const proxy = new TcpProxy(server, target);
     server.listen(0, "127.0.0.1");

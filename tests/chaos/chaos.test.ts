@@ -1,0 +1,26 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import test from "ava";
+
+import { rollDice } from "../support/dice.js";
+import { runChaos } from "./run.js";
+
+/** PARSL_COLLECTOR_CHAOS_SECONDS makes it longer. */
+const seconds = Number(process.env["PARSL_COLLECTOR_CHAOS_SECONDS"] ?? 60);
+
+test("through cuts, delays and kills at random, what was acknowledged is stored, and nothing twice", async (t) => {
+  t.timeout(seconds * 1_000 + 300_000);
+  const directory = mkdtempSync(join(tmpdir(), "parsl-collector-chaos-"));
+  t.teardown(() => {
+    if (t.passed) rmSync(directory, { recursive: true });
+  });
+  t.log(`what a failure leaves is in ${directory}`);
+
+  const { faults, rows, troubles } = await runChaos(t, { seconds, dice: rollDice(t), directory });
+
+  t.log(`${String(rows)} rows; ${JSON.stringify(troubles)}`);
+  t.deepEqual(faults, []);
+  t.true(rows > 0);
+});

@@ -1,0 +1,73 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import type { Scope } from "../support/scope.js";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** The two languages that senders are written in, and how a program of each is started. */
+const programs = {
+  python: [join(root, ".venv", "bin", "python"), join(root, "tests", "chaos", "sender.py")],
+  typescript: [process.execPath, fileURLToPath(new URL("./sender.js", import.meta.url))],
+} as const;
+
+export type Language = keyof typeof programs;
+
+/** What a sender has logged. */
+export interface SenderLog {
+  /** Undefined when it was killed before it had one. */
+  readonly senderId: string | undefined;
+  /** Messages from the first on that it saw acknowledged. */
+  readonly acknowledged: number;
+  /** Messages that it sent in all; undefined unless it ended with all of them acknowledged. */
+  readonly closed: number | undefined;
+}
+
+/** A sender in a process of its own, which sends until it is told to close. */
+export class SenderProcess {
+  readonly language: Language;
+  readonly logPath: string;
+  readonly #process;
+  readonly #ended: Promise<unknown>;
+  killed = false;
+
+  constructor(t: Scope, language: Language, address: string, directory: string, number: number) {
+    this.language = language;
+    this.logPath = join(directory, `sender-${String(number)}-${language}.log`);
+    const [command, program] = programs[language];
+    const stderr = openSync(`${this.logPath}.stderr`, "a");
+    this.#process = spawn(command, [program, address, this.logPath, String(number)], {
+      stdio: ["ignore", "ignore", stderr],
+    });
+    closeSync(stderr);
+    this.#ended = once(this.#process, "close");
+    t.teardown(() => this.#process.kill("SIGKILL"));
+  }
+
+  async kill(): Promise<void> {
+    this.killed = true;
+    this.#process.kill("SIGKILL");
+    await this.#ended;
+  }
+
+  /** Lets it send what it has and end. */
+  async close(): Promise<void> {
+    this.#process.kill("SIGTERM");
+    await this.#ended;
+  }
+
+  get log(): SenderLog {
+    const text = existsSync(this.logPath) ? readFileSync(this.logPath, "utf8") : "";
+    const [senderId] = text.split("\n", 1);
+    const closed = /^closed (\d+)$/m.exec(text)?.[1];
+    const seen = [...text.matchAll(/^acknowledged (\d+)$/gm)].map(([, count]) => Number(count));
+    return {
+      senderId: senderId === "" ? undefined : senderId,
+      acknowledged: closed === undefined ? (seen.at(-1) ?? 0) : Number(closed),
+      closed: closed === undefined ? undefined : Number(closed),
+    };
+  }
+}

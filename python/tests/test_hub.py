@@ -319,6 +319,14 @@ def test_a_program_of_the_collector_that_does_not_exist_is_named(tmp_path, monke
     assert "/nowhere/main.js" in told and "PARSL_COLLECTOR_SERVER" in told
 
 
+def test_a_collector_whose_node_crashes_is_told_by_its_error(tmp_path, monkeypatch):
+    broken = tmp_path / "main.js"
+    broken.write_text('throw new Error("out of luck");\n')
+    monkeypatch.setenv("PARSL_COLLECTOR_SERVER", str(broken))
+
+    assert start_error(tmp_path) == "Error: out of luck"
+
+
 def test_without_an_endpoint_the_database_is_in_the_run_directory(tmp_path):
     replay(tmp_path, [workflow_start()], logging_endpoint=None)
 

@@ -143,11 +143,12 @@ def _read_line(stream: IO[bytes], timeout: float) -> bytes:
 
 
 def _last_words(path: str, start: int) -> str:
-    """What a collector that did not start said for a person: its log is JSON lines, its last word is not."""
+    """What a collector that did not start said for a person: its log is JSON lines, its last word is not. Of
+    a Node that crashed that is the error, between the lines of its stack and Node's own version."""
     with open(path, "rb") as log:
         log.seek(start)
         lines = log.read().decode(errors="replace").splitlines()
-    said = [line for line in lines if line.strip() and not line.startswith("{")]
+    said = [line for line in lines if line.strip() and not line.startswith(("{", " ", "Node.js v"))]
     return said[-1] if said else ""
 
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 
 import Database from "better-sqlite3";
 import test from "ava";
@@ -16,6 +16,10 @@ import { waitUntil } from "../support/wait.js";
 
 /** What users report of a database file that others use too. Each test is a collector or two of its own;
  *  one after the other, since locks are about time. */
+
+/** How long the locks of cases 1 and 2 are held once the collector says that it is blocked, in s. Users hold
+ *  theirs for minutes: PARSL_COLLECTOR_TEST_LOCK_SECONDS=300 does too. */
+const lockSeconds = Number(process.env["PARSL_COLLECTOR_TEST_LOCK_SECONDS"] ?? 0);
 
 /** Another user's connection to the file. */
 function otherUser(t: Scope, path: string): Database.Database {
@@ -34,6 +38,7 @@ async function untilBlocked(service: Service): Promise<void> {
 test.serial(
   "case 1: while another writes, samples wait unacknowledged, and all are stored once it is done",
   async (t) => {
+    t.timeout(60_000 + lockSeconds * 1_000);
     const collector = await startCollector(t);
     const service = Service.connect(t, collector.address);
     const db = openDatabase(t, collector.database);
@@ -49,6 +54,7 @@ test.serial(
     }
     await untilBlocked(service);
 
+    await sleep(lockSeconds * 1_000);
     t.deepEqual(stream.acknowledgements, []);
     t.is(db.count("resource"), 0);
     other.exec("COMMIT");
@@ -62,6 +68,7 @@ test.serial(
 test.serial(
   "case 2: a file that is locked at the start is waited for, and what came meanwhile is stored",
   async (t) => {
+    t.timeout(60_000 + lockSeconds * 1_000);
     const database = join(temporaryDirectory(t), "monitoring.db");
     const other = otherUser(t, database);
     other.exec("CREATE TABLE theirs (x); BEGIN EXCLUSIVE");
@@ -75,6 +82,7 @@ test.serial(
     }
     await untilBlocked(service);
 
+    await sleep(lockSeconds * 1_000);
     t.deepEqual(stream.acknowledgements, []);
     other.exec("COMMIT");
     await stream.acknowledged(50);

@@ -97,12 +97,20 @@ export function prepareFile(
   // As Parsl has it: a status may come before its workflow.
   db.pragma("foreign_keys = OFF");
   const makeTables = db.transaction(() => {
+    const lacking: string[] = [];
     for (const [table, statement] of Object.entries(parslSchema)) {
       const columns = new Set(
         (db.pragma(`table_info("${table}")`) as { name: string }[]).map(({ name }) => name),
       );
       if (columns.size === 0) db.exec(statement);
-      else requireColumns(options.path, table, columns);
+      else lacking.push(...lackOf(table, columns));
+    }
+    if (lacking.length > 0) {
+      throw new CollectorError(
+        "database",
+        `open database ${options.path}: ${lacking.join(", and ")}, ` +
+          "so another version of Parsl made it; move the file aside, or name a new one",
+      );
     }
     for (const statement of [...parslIndexes, ...collectorSchema]) db.exec(statement);
   });
@@ -110,14 +118,10 @@ export function prepareFile(
   return { journalMode, because };
 }
 
-function requireColumns(path: string, table: string, columns: ReadonlySet<string>): void {
+/** Which of our columns a table is without, in words; empty when it has them all. */
+function lackOf(table: string, columns: ReadonlySet<string>): string[] {
   const missing = columnsOf(table).filter((column) => !columns.has(column));
-  if (missing.length === 0) return;
-  throw new CollectorError(
-    "database",
-    `open database ${path}: its table ${table} lacks the column ${missing.join(", ")}, ` +
-      "so another version of Parsl made it; move the file aside, or name a new one",
-  );
+  return missing.length === 0 ? [] : [`its table ${table} lacks the column ${missing.join(", ")}`];
 }
 
 /** Whether SQLite may do the same later: someone else holds a lock, or the disk is full or away. */

@@ -10,6 +10,7 @@ import {
   openFile,
   prepareFile,
 } from "../../../../src/server/sinks/sqlite/file.js";
+import { parslSchema } from "../../../../src/server/sinks/sqlite/schema.js";
 import { temporaryDirectory } from "../../../support/temporary-directory.js";
 
 test("a local folder is on no network filesystem", (t) => {
@@ -54,6 +55,30 @@ test("preparing a file twice changes nothing", (t) => {
   prepareFile(db, { path, journalMode: "auto", durability: "full" });
 
   t.deepEqual(schema(), before);
+});
+
+test("every column that is missing is named, with its table", (t) => {
+  const path = join(temporaryDirectory(t), "monitoring.db");
+  const older = new Database(path);
+  for (const [table, column] of [
+    ["workflow", "rundir"],
+    ["node", "uid"],
+  ] as const) {
+    const statement = parslSchema[table] ?? "";
+    older.exec(statement);
+    // Under another name: a column of a key cannot be dropped.
+    older.exec(`ALTER TABLE ${table} RENAME COLUMN ${column} TO other`);
+  }
+  older.close();
+  const db = openFile(path);
+  t.teardown(() => db.close());
+
+  const error = t.throws(() => prepareFile(db, { path, journalMode: "auto", durability: "full" }));
+
+  t.regex(
+    error.message,
+    /its table workflow lacks the column rundir, and its table node lacks the column uid,/,
+  );
 });
 
 test("a lock and a full disk are waited for, a fault in the data is not", (t) => {

@@ -7,6 +7,11 @@ export type Dice = () => number;
 export function rollDice(t: ExecutionContext): Dice {
   const seed = Number(process.env["PARSL_COLLECTOR_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
   t.log(`PARSL_COLLECTOR_TEST_SEED=${String(seed)}`);
+  return diceOf(seed);
+}
+
+/** Dice with a known seed. */
+export function diceOf(seed: number): Dice {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

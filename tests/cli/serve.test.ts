@@ -262,8 +262,8 @@ test.serial("--durability decides how a commit is written, and the log says it",
   const full = await startCollector(t);
   const normal = await startCollector(t, { args: ["--durability", "normal"] });
 
-  t.regex(full.stderr, /"durability":"full"/);
-  t.regex(normal.stderr, /"durability":"normal"/);
+  await waitUntil("it logs full", () => full.stderr.includes('"durability":"full"'));
+  await waitUntil("it logs normal", () => normal.stderr.includes('"durability":"normal"'));
   await Service.connect(t, normal.address).send([sample(1)]);
   t.is(openDatabase(t, normal.database).count("resource"), 1);
 });

@@ -4,7 +4,7 @@ import { utcText, type Micros } from "../../../model/time.js";
 import type { ReceivedEnvelope } from "../../envelope-reader.js";
 import { SequenceSet, type Interval } from "../../ledger.js";
 import { kindNames } from "../../rows/facts.js";
-import { readLost } from "./status.js";
+import { SequenceReader } from "./sequences.js";
 
 /** Counts of one sender's messages, by what became of them. */
 export interface Counts {
@@ -72,11 +72,10 @@ const lostKinds: ReadonlySet<string> = new Set(Object.values(kindNames));
 
 /** The ledger's tables, collector_sender and those that hang on it. Used inside the writer's transaction. */
 export class Senders {
-  readonly #db: Database.Database;
   readonly #known = new Map<string, Sender>();
   readonly #heard = new Set<Sender>();
   readonly #select;
-  readonly #selectSequences;
+  readonly #sequences;
   readonly #insert;
   readonly #update;
   readonly #upsertSequences;
@@ -87,11 +86,8 @@ export class Senders {
   readonly #upsertRadio;
 
   constructor(db: Database.Database) {
-    this.#db = db;
     this.#select = db.prepare<[string], SenderRow>("SELECT * FROM collector_sender WHERE sender_id = ?");
-    this.#selectSequences = db.prepare<[number], Interval>(
-      "SELECT first, last FROM collector_sequence WHERE sender = ? ORDER BY first",
-    );
+    this.#sequences = new SequenceReader(db);
     this.#insert = db.prepare(
       "INSERT INTO collector_sender (sender_id, run_id, hostname, utc_offset_seconds, first_received_at, " +
         "last_received_at, stored, rejected, repeated, duplicate_rows) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0)",
@@ -192,14 +188,14 @@ export class Senders {
   #read(envelope: ReceivedEnvelope, now: Micros): Sender {
     const stored = this.#select.get(envelope.senderId);
     if (stored === undefined) return this.#new(envelope, now);
-    const lost = [...readLost(this.#db, stored.id)].map(
+    const lost = [...this.#sequences.lost(stored.id)].map(
       ([kind, { intervals }]) => [kind, new TrackedSequences(intervals)] as const,
     );
     return {
       row: stored.id,
       senderId: stored.sender_id,
       runId: stored.run_id,
-      sequences: new TrackedSequences(this.#selectSequences.all(stored.id)),
+      sequences: new TrackedSequences(this.#sequences.stored(stored.id)),
       lost: new Map(lost),
       counts: {
         stored: stored.stored,

@@ -9,9 +9,10 @@ import {
   type SenderStatus,
 } from "../../../model/status.js";
 import { timestampOf } from "../../../model/time.js";
-import { accountOf, runStateOf } from "../../account.js";
-import { SequenceSet, type Interval } from "../../ledger.js";
+import { accountOf, runStateOf, type Account } from "../../account.js";
+import { SequenceSet } from "../../ledger.js";
 import type { SinkStatus } from "../sink.js";
+import { SequenceReader } from "./sequences.js";
 
 /** Gaps that a status names for one sender. */
 const namedGaps = 100;
@@ -46,13 +47,21 @@ interface RunRow {
 /** Reads the ledger of a file: its senders and runs, or those of one run (an empty `runId` means all). A
  *  sender that spoke of several runs is listed under each, with all that it sent. */
 export function readStatus(db: Database.Database, runId: string, nowMs: number): SinkStatus {
+  const sequences = new SequenceReader(db);
+  const radios = db.prepare<[number], { radio: string; received: number }>(
+    "SELECT radio, received FROM collector_sender_radio WHERE sender = ? ORDER BY radio",
+  );
   const senders = db
     .prepare<[string, string], SenderRow>(
       `SELECT * FROM collector_sender WHERE ? = '' OR id IN
         (SELECT sender FROM collector_sender_run WHERE run_id = ?) ORDER BY id`,
     )
     .all(runId, runId)
-    .map((row) => senderStatus(db, row));
+    .map((row) => {
+      const stored = new SequenceSet(sequences.stored(row.id));
+      const account = accountOf(stored, sequences.lost(row.id), row.last_sequence);
+      return senderStatus(row, account, radios.all(row.id));
+    });
   const sum = (key: keyof MessageCounts): bigint =>
     senders.reduce((total, { counts }) => total + (counts?.[key] ?? 0n), 0n);
   return {
@@ -69,15 +78,11 @@ export function readStatus(db: Database.Database, runId: string, nowMs: number):
   };
 }
 
-function senderStatus(db: Database.Database, row: SenderRow): SenderStatus {
-  const stored = new SequenceSet(
-    db
-      .prepare<[number], Interval>(
-        "SELECT first, last FROM collector_sequence WHERE sender = ? ORDER BY first",
-      )
-      .all(row.id),
-  );
-  const account = accountOf(stored, readLost(db, row.id), row.last_sequence);
+function senderStatus(
+  row: SenderRow,
+  account: Account,
+  radios: readonly { readonly radio: string; readonly received: number }[],
+): SenderStatus {
   const lost = [...account.lost].map(([kind, count]): LostCount => ({ kind, count: BigInt(count) }));
   return {
     senderId: row.sender_id,
@@ -98,28 +103,8 @@ function senderStatus(db: Database.Database, row: SenderRow): SenderStatus {
       .map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) })),
     lastReceivedAt: timestampOf(microsOfText(row.last_received_at)),
     lost,
-    radios: db
-      .prepare<[number], { radio: string; received: number }>(
-        "SELECT radio, received FROM collector_sender_radio WHERE sender = ? ORDER BY radio",
-      )
-      .all(row.id)
-      .map(({ radio, received }): RadioCount => ({ radio, received: BigInt(received) })),
+    radios: radios.map(({ radio, received }): RadioCount => ({ radio, received: BigInt(received) })),
   };
-}
-
-/** The sequences that a sender gave up, by kind. */
-export function readLost(db: Database.Database, sender: number): Map<string, SequenceSet> {
-  const lost = new Map<string, SequenceSet>();
-  for (const { kind, first, last } of db
-    .prepare<[number], Interval & { kind: string }>(
-      "SELECT kind, first, last FROM collector_lost WHERE sender = ? ORDER BY kind, first",
-    )
-    .all(sender)) {
-    let sequences = lost.get(kind);
-    if (sequences === undefined) lost.set(kind, (sequences = new SequenceSet()));
-    sequences.add({ first, last });
-  }
-  return lost;
 }
 
 function runs(db: Database.Database, runId: string, nowMs: number): RunStatus[] {

@@ -1,4 +1,4 @@
-/** What the exit code of every command says. 2, for options that cannot be used, is given by the parser. */
+/** What the exit code of every command says. */
 export const exitCodes = {
   /** All is done, all is there. */
   done: 0,

@@ -1,11 +1,9 @@
 import { Command } from "commander";
 
+import { exitCodes } from "./exit-codes.js";
 import { addRejected } from "./rejected.js";
 import { addServe } from "./serve.js";
 import { addStatus } from "./status.js";
-
-/** Exit code for options that cannot be used. */
-const badOptions = 2;
 
 /** Parses the command line and runs the command. */
 export async function run(argv: readonly string[]): Promise<void> {
@@ -15,7 +13,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     )
     .showHelpAfterError("(add --help for the options)")
     .exitOverride((error) => {
-      process.exit(error.exitCode === 0 ? 0 : badOptions);
+      process.exit(error.exitCode === 0 ? exitCodes.done : exitCodes.badOptions);
     });
   addServe(program);
   addStatus(program);

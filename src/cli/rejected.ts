@@ -1,23 +1,18 @@
-import { resolve } from "node:path";
-
 import { InvalidArgumentError, type Command } from "commander";
 
 import { CollectorError } from "../base/errors.js";
 import { readMessage } from "../server/envelope-reader.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readRejected, type KeptRejected } from "../server/sinks/sqlite/rejected.js";
-import { SqliteWriter } from "../server/sinks/sqlite/writer.js";
+import { blockThread, SqliteWriter } from "../server/sinks/sqlite/writer.js";
+import { databaseOf } from "./database-option.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
 interface RejectedOptions {
-  readonly database?: string;
   readonly run?: string;
   readonly json: boolean;
 }
-
-/** How long a retry waits between two attempts while another process writes, in ms. */
-const retryPauseMs = 100;
 
 export function addRejected(program: Command): void {
   const rejected = program
@@ -56,9 +51,8 @@ function add(
     .action(async (...given: unknown[]) => {
       const command: Command = given.at(-1) as Command;
       const options = command.opts<RejectedOptions>();
-      const { database } = options;
-      if (database === undefined) command.error("error: name the SQLite file: --database <file>");
-      await printing(`rejected ${name}`, () => act(resolve(database), options, command.args));
+      const database = databaseOf(command);
+      await printing(`rejected ${name}`, () => act(database, options, command.args));
     });
 }
 
@@ -133,10 +127,7 @@ function retryIn(path: string, ids: readonly number[]): ReadonlyMap<number, stri
   const tell = (reason: string | undefined): void => {
     if (reason !== undefined) process.stderr.write(`${reason}: waiting\n`);
   };
-  const pause = (): void => {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryPauseMs);
-  };
-  const writer = new SqliteWriter({ path, journalMode: "auto", durability: "full" }, tell, pause);
+  const writer = new SqliteWriter({ path, journalMode: "auto", durability: "full" }, tell, blockThread);
   try {
     return writer.retryRejected(ids);
   } finally {

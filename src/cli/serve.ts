@@ -1,5 +1,4 @@
 import { isIP } from "node:net";
-import { resolve } from "node:path";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
@@ -9,9 +8,9 @@ import { tryUseTimezone } from "../model/time.js";
 import { Collector } from "../server/collector.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
+import { databaseOf } from "./database-option.js";
 
 interface ServeOptions {
-  readonly database?: string;
   readonly listen: string;
   readonly durability: Durability;
   readonly journalMode: JournalMode;
@@ -29,7 +28,6 @@ export function addServe(program: Command): void {
   program
     .command("serve")
     .description("Take messages over gRPC and commit them to a SQLite file in Parsl's schema.")
-    // Not requiredOption: commander then reports a misspelt --database as a missing one.
     .option(
       "--database <file>",
       "SQLite file (required); made when it is missing, continued when Parsl made it",
@@ -83,9 +81,8 @@ export function addServe(program: Command): void {
 }
 
 async function serve(options: ServeOptions, command: Command): Promise<void> {
-  if (options.database === undefined) command.error("error: name the SQLite file: --database <file>");
+  const database = databaseOf(command);
   const logger = openLogger(options.logLevel);
-  const database = resolve(options.database);
   // Before anything slow: the parent may be gone before the first look.
   const parent = process.ppid;
   let collector: Collector;

@@ -1,5 +1,3 @@
-import { resolve } from "node:path";
-
 import type { Command } from "commander";
 
 import { CollectorError } from "../base/errors.js";
@@ -8,11 +6,11 @@ import { microsOf, nowMicros, utcText } from "../model/time.js";
 import type { SinkStatus } from "../server/sinks/sink.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readStatus } from "../server/sinks/sqlite/status.js";
+import { databaseOf } from "./database-option.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
 interface StatusOptions {
-  readonly database?: string;
   readonly run?: string;
   readonly json: boolean;
 }
@@ -34,9 +32,8 @@ export function addStatus(program: Command): void {
         "\nExample:\n  parsl-collector status --database runinfo/monitoring.db",
     )
     .action((options: StatusOptions, command: Command) => {
-      const { database } = options;
-      if (database === undefined) command.error("error: name the SQLite file: --database <file>");
-      return printing("status", () => printStatus(resolve(database), options));
+      const database = databaseOf(command);
+      return printing("status", () => printStatus(database, options));
     });
 }
 

@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import type { Arrival } from "../sink.js";
 import type { Call, PackedGroup, Report, WriterData } from "./messages.js";
-import { SqliteWriter } from "./writer.js";
+import { blockThread, SqliteWriter } from "./writer.js";
 
 /** The thread that writes. It blocks for as long as the file cannot be written; meanwhile the main thread
  *  goes on with gRPC, and no stream starves behind a commit. */
@@ -16,14 +16,9 @@ function report(what: Report): void {
   port.postMessage(what);
 }
 
-/** Blocks this thread between two attempts: 20 ms at first, 500 ms at most. */
-function wait(attempt: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(500, 20 * 2 ** attempt));
-}
-
 function open(): SqliteWriter | undefined {
   try {
-    return new SqliteWriter(workerData as WriterData, (blocked) => report({ blocked }), wait);
+    return new SqliteWriter(workerData as WriterData, (blocked) => report({ blocked }), blockThread);
   } catch (cause) {
     report({ failed: { message: reasonOf(cause) } });
     return undefined;

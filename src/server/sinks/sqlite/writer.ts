@@ -20,6 +20,11 @@ const keptSenders = 20_000;
 /** Told when the file cannot be written now, with the reason, and with undefined when it can again. */
 export type OnBlocked = (reason: string | undefined) => void;
 
+/** Blocks the calling thread between two attempts to write: 20 ms at first, 500 ms at most. */
+export function blockThread(attempt: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(500, 20 * 2 ** attempt));
+}
+
 /** An envelope that was read, or why it could not be, and the radio that brought it. */
 interface ReadArrival {
   readonly envelope: ReturnType<typeof readEnvelope>;

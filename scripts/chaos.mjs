@@ -1,11 +1,9 @@
 /** Runs the chaos test by itself, for as long as one likes.
  *
  *  usage: node scripts/chaos.mjs [--seconds 600] [--seed NUMBER] */
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { environment, nodePath, root } from "./lib/repository.mjs";
+import { runAvaAlone } from "./lib/ava-alone.mjs";
 
 const { values } = parseArgs({
   options: { seconds: { type: "string", default: "600" }, seed: { type: "string" } },
@@ -15,21 +13,11 @@ for (const [name, value] of Object.entries(values)) {
   console.error(`chaos: --${name} must be a whole number, got ${value}`);
   process.exit(2);
 }
-const { status } = spawnSync(
-  nodePath(),
-  [
-    join("node_modules", "ava", "entrypoints", "cli.mjs"),
-    join("build", "tests", "chaos", "chaos.test.js"),
-    `--timeout=${String(Number(values.seconds) + 300)}s`,
-  ],
+process.exitCode = runAvaAlone(
+  "chaos/chaos.test.js",
   {
-    cwd: root,
-    stdio: "inherit",
-    env: {
-      ...environment(),
-      PARSL_COLLECTOR_CHAOS_SECONDS: values.seconds,
-      ...(values.seed === undefined ? {} : { PARSL_COLLECTOR_TEST_SEED: values.seed }),
-    },
+    PARSL_COLLECTOR_CHAOS_SECONDS: values.seconds,
+    ...(values.seed === undefined ? {} : { PARSL_COLLECTOR_TEST_SEED: values.seed }),
   },
+  [`--timeout=${String(Number(values.seconds) + 300)}s`],
 );
-process.exitCode = status ?? 1;

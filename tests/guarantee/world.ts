@@ -27,6 +27,8 @@ export const lostKind = "TASK_INFO";
 class HeldSink implements Sink {
   readonly failed = new Promise<CollectorError>(() => undefined);
   readonly blockedReason = undefined;
+  /** The group that was given last. */
+  group: readonly Arrival[] = [];
   readonly #writer: SqliteWriter;
   #held:
     { readonly group: readonly Arrival[]; readonly outcomes: PromiseWithResolvers<Outcome[]> } | undefined;
@@ -37,6 +39,7 @@ class HeldSink implements Sink {
 
   store(group: readonly Arrival[]): Promise<readonly Outcome[]> {
     const outcomes = Promise.withResolvers<Outcome[]>();
+    this.group = group;
     this.#held = { group, outcomes };
     return outcomes.promise;
   }
@@ -125,8 +128,6 @@ export class World {
   readonly #tellAgain: Uint8Array[] = [];
   /** The kind of moment at which the collector dies next. */
   #armed: FaultPoint | undefined;
-  /** The group that is being stored. */
-  #group: readonly Arrival[] = [];
   #closed = false;
   /** Files of the collector's next life. */
   #next = "";
@@ -322,16 +323,14 @@ export class World {
     };
     const client = new Client(radio, { runId: "run-a", hostname: host, clock, random: this.#dice });
     const sender: ModelSender = {
-      ...{
-        client,
-        clock,
-        sent,
-        messages: [],
-        open: new Set(),
-        acknowledged: 0,
-        alive: true,
-        closing: "no" as const,
-      },
+      client,
+      clock,
+      sent,
+      messages: [],
+      open: new Set(),
+      acknowledged: 0,
+      alive: true,
+      closing: "no",
       gaveUpFrom: undefined,
     };
     return sender;
@@ -344,16 +343,11 @@ export class World {
   #open(path: string): Life {
     const writer = openWriter(path);
     const sink = new HeldSink(writer);
-    const store = sink.store.bind(sink);
-    sink.store = (group) => {
-      this.#group = group;
-      return store(group);
-    };
     return { path, writer, sink, batcher: new Batcher(sink), killed: false };
   }
 
   #at(point: FaultPoint): void {
-    if (point === "writer: committed") this.#remember(this.#group);
+    if (point === "writer: committed") this.#remember(this.#life.sink.group);
     if (this.#armed !== point) return;
     this.#armed = undefined;
     this.#kill();

@@ -4,12 +4,23 @@ import { reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
 import { MonitoringMessage } from "../model/messages.js";
 import type { Interval } from "./ledger.js";
-import type { Context } from "./rows/facts.js";
+import { longestName, type Context } from "./rows/facts.js";
 
 /** Field numbers of Envelope, as in envelope.proto. */
 const messagesField = 6;
+const lossesField = 8;
 
 const longestSenderId = 64;
+
+/** Messages, and losses, that one envelope may have: 200 times what our senders put into one. In memory an
+ *  empty message takes a hundred times its two bytes, and a request may be of 64 MiB. */
+const mostInEnvelope = 100_000;
+
+/** Field number of MonitoringMessage.node_info, as in messages.proto. */
+const nodeInfoField = 3;
+
+/** Largest NodeInfo, in bytes. Its lists of tasks and packages take up to thirty times as much in memory. */
+const mostNodeInfoBytes = 1024 * 1024;
 
 /** An envelope as the writer uses it. */
 export interface ReceivedEnvelope {
@@ -46,6 +57,14 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     return {
       invalid: `sender_id must have 1 to ${String(longestSenderId)} characters, got ${String(senderId.length)}`,
     };
+  }
+  for (const [field, { length }] of [
+    ["run_id", envelope.runId],
+    ["hostname", envelope.hostname],
+  ] as const) {
+    if (length > longestName) {
+      return { invalid: `${field} may have ${String(longestName)} characters, got ${String(length)}` };
+    }
   }
   const first = Number(envelope.firstSequence);
   const last = first + (parts.length - 1); // grouped so, exact up to 2^53
@@ -86,9 +105,21 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
 /** Reads one message, or says why its bytes are none. */
 export function readMessage(bytes: Uint8Array): MonitoringMessage | { readonly unreadable: string } {
   try {
+    if (bytes.length > mostNodeInfoBytes) refuseLargeNodeInfo(bytes);
     return MonitoringMessage.decode(bytes);
   } catch (cause) {
     return { unreadable: `its bytes are no message (${reasonOf(cause)})` };
+  }
+}
+
+function refuseLargeNodeInfo(bytes: Uint8Array): void {
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    const { length } = reader.skip(wireType, field);
+    if (field === nodeInfoField && length > mostNodeInfoBytes) {
+      throw new Error(`a NODE_INFO of ${String(length)} bytes, at most ${String(mostNodeInfoBytes)}`);
+    }
   }
 }
 
@@ -97,15 +128,23 @@ function split(bytes: Uint8Array): { rest: Uint8Array; messages: Uint8Array[] } 
   const reader = new BinaryReader(bytes);
   const messages: Uint8Array[] = [];
   const others: Uint8Array[] = [];
+  let losses = 0;
+  let othersFrom = 0;
   while (reader.pos < reader.len) {
     const start = reader.pos;
     const [field, wireType] = reader.tag();
     if (field === messagesField && wireType === WireType.LengthDelimited) {
+      if (start > othersFrom) others.push(bytes.subarray(othersFrom, start));
       messages.push(reader.bytes());
+      othersFrom = reader.pos;
     } else {
       reader.skip(wireType, field);
-      others.push(bytes.subarray(start, reader.pos));
+      if (field === lossesField) losses += 1;
+    }
+    if (messages.length > mostInEnvelope || losses > mostInEnvelope) {
+      throw new Error(`more than ${String(mostInEnvelope)} messages or losses; send several envelopes`);
     }
   }
+  others.push(bytes.subarray(othersFrom));
   return { rest: Buffer.concat(others), messages };
 }

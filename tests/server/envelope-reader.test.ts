@@ -1,16 +1,21 @@
 import test from "ava";
 import fc from "fast-check";
 
-import { monitoringMessage } from "../../src/client/message.js";
+import { monitoringMessage, type Message } from "../../src/client/message.js";
 import { MonitoringMessage } from "../../src/model/messages.js";
 import { readEnvelope, type ReceivedEnvelope } from "../../src/server/envelope-reader.js";
-import { runId, sample, taskInfo } from "../support/builders.js";
-import { envelopeOf, envelopeOfBytes } from "../support/encoded.js";
+import { nodeInfo, runId, sample, taskInfo } from "../support/builders.js";
+import { envelopeOf, envelopeOfBytes, lengthDelimited } from "../support/encoded.js";
 
 function read(bytes: Uint8Array): ReceivedEnvelope {
   const envelope = readEnvelope(bytes);
   if ("invalid" in envelope) throw new Error(`the envelope is invalid: ${envelope.invalid}`);
   return envelope;
+}
+
+function invalid(bytes: Uint8Array): string | undefined {
+  const envelope = readEnvelope(bytes);
+  return "invalid" in envelope ? envelope.invalid : undefined;
 }
 
 const good = MonitoringMessage.encode(monitoringMessage(taskInfo())).finish();
@@ -69,11 +74,6 @@ test("fields of a newer client are passed over", (t) => {
 });
 
 test("an envelope without a usable sender or sequence says what it wants and what came", (t) => {
-  const invalid = (bytes: Uint8Array): string | undefined => {
-    const envelope = readEnvelope(bytes);
-    return "invalid" in envelope ? envelope.invalid : undefined;
-  };
-
   t.regex(invalid(envelopeOf([sample(1)], { senderId: "" })) ?? "", /sender_id .* 1 to 64 .* got 0/);
   t.regex(invalid(envelopeOf([], { senderId: "s".repeat(65) })) ?? "", /sender_id .* got 65/);
   t.regex(invalid(envelopeOf([sample(1)], { first: 0 })) ?? "", /first_sequence .* got 0/);
@@ -82,6 +82,47 @@ test("an envelope without a usable sender or sequence says what it wants and wha
   t.regex(invalid(envelopeOf([sample(1), sample(2)], { first: last })) ?? "", /first_sequence/);
   t.regex(invalid(envelopeOf([], { lastSequence: last + 1 })) ?? "", /last_sequence .* below 2\^53/);
   t.regex(invalid(torn) ?? "", /no envelope/);
+});
+
+test("an envelope of more messages or losses than memory should hold is refused before it is decoded", (t) => {
+  const empty = envelopeOf([]);
+  const of = (count: number, field: Buffer): Uint8Array =>
+    Buffer.concat([empty, Buffer.alloc(count * field.length, field)]);
+  const message = lengthDelimited(6, new Uint8Array());
+  const loss = lengthDelimited(8, Buffer.from("0a0408011001", "hex")); // of sequence 1
+
+  for (const field of [message, loss]) {
+    t.false("invalid" in readEnvelope(of(100_000, field)));
+    t.like(readEnvelope(of(100_001, field)), {
+      invalid: "its bytes are no envelope (more than 100000 messages or losses; send several envelopes)",
+    });
+  }
+});
+
+test("the name of a run or host that is longer than any is refused, for it would stand in every row", (t) => {
+  const long = "x".repeat(257);
+
+  t.regex(invalid(envelopeOf([], { runId: long })) ?? "", /run_id may have 256 characters, got 257/);
+  t.regex(invalid(envelopeOf([], { hostname: long })) ?? "", /hostname may have 256 characters, got 257/);
+});
+
+test("a NodeInfo of more than a MiB costs only itself, and a task may have more", (t) => {
+  const encode = (message: Message): Uint8Array =>
+    MonitoringMessage.encode(monitoringMessage(message)).finish();
+  const tasks = Array.from({ length: 1024 * 1024 }, () => 1n);
+  const large = [nodeInfo({ tasks }), taskInfo({ taskInputs: "x".repeat(2 * 1024 * 1024) })].map(encode);
+
+  const { messages } = read(envelopeOfBytes([...large, good]));
+
+  const [first] = messages;
+  t.regex(
+    first !== undefined && "unreadable" in first ? first.unreadable : "",
+    /a NODE_INFO of \d+ bytes, at most 1048576/,
+  );
+  t.deepEqual(
+    messages.slice(1).map((message) => "unreadable" in message),
+    [false, false],
+  );
 });
 
 test("bytes of any kind are an envelope or are invalid, and never a crash", (t) => {

@@ -19,6 +19,10 @@ export interface Context {
   readonly hostname: string;
 }
 
+/** Characters that the name of a run or of a host may have. Each stands in many rows, so that one that is as
+ *  large as an envelope would fill the disk with a single one. */
+export const longestName = 256;
+
 /** Columns of `workflow` besides its key and its totals, in the order of Facts.workflow: six that the start
  *  says, and one that the end says. */
 export const workflowColumns = {
@@ -106,6 +110,11 @@ function required<T>(value: T | undefined, kind: string, field: string, table: s
 function runIdOf(runId: string | undefined, context: Context, kind: string): string {
   const known = runId ?? context.runId;
   if (known === "") throw new Unstorable(`${kind} lacks run_id, and its envelope names none`);
+  if (known.length > longestName) {
+    throw new Unstorable(
+      `${kind}.run_id may have ${String(longestName)} characters, got ${String(known.length)}`,
+    );
+  }
   return known;
 }
 

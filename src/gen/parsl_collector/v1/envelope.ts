@@ -23,15 +23,15 @@ export interface Envelope {
    * to 2^53 - 1.
    */
   firstSequence: bigint;
-  /** The run of all messages here that name none. */
+  /** The run of all messages here that name none; 256 characters at most. */
   runId: string;
-  /** The host of all messages here that name none, and of the sender. */
+  /** The host of all messages here that name none, and of the sender; 256 characters at most. */
   hostname: string;
   /** Seconds by which the sender's local time is ahead of UTC, kept beside the sender's name. */
   utcOffsetSeconds?:
     | number
     | undefined;
-  /** The messages, in the order in which the sender was given them. */
+  /** The messages, in the order in which the sender was given them; 100,000 at most. */
   messages: MonitoringMessage[];
   /** Set in a sender's last envelope, which may be empty otherwise. */
   closingNote:
@@ -40,6 +40,7 @@ export interface Envelope {
   /**
    * Messages that the sender had to give up, told once or often, in any envelope. Each sequence that was
    * given up is told sooner or later, so that the collector can tell what was lost from what is still to come.
+   * 100,000 at most.
    */
   losses: Loss[];
 }

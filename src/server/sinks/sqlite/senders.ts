@@ -3,7 +3,7 @@ import type Database from "better-sqlite3";
 import { utcText, type Micros } from "../../../model/time.js";
 import type { ReceivedEnvelope } from "../../envelope-reader.js";
 import { SequenceSet, type Interval } from "../../ledger.js";
-import { kindNames } from "../../rows/facts.js";
+import { kindNames, longestName } from "../../rows/facts.js";
 import { SequenceReader } from "./sequences.js";
 
 /** Counts of one sender's messages, by what became of them. */
@@ -133,9 +133,9 @@ export class Senders {
     return sender;
   }
 
-  /** The sender spoke of a run; nothing when the run has no name. */
+  /** The sender spoke of a run; nothing when the run has no name, or one that no table takes. */
   hearOfRun(sender: Sender, runId: string): void {
-    if (runId === "" || sender.runs.has(runId)) return;
+    if (runId === "" || runId.length > longestName || sender.runs.has(runId)) return;
     sender.runs.add(runId);
     sender.runId ??= runId;
   }

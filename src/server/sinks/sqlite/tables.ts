@@ -71,7 +71,7 @@ export class Tables {
     }
     const run = this.#run(facts);
     if (facts.counts !== undefined) this.#count(run, facts.counts);
-    if (facts.workflow !== undefined && say(run.merged, 0, facts.workflow, facts.at))
+    if (facts.workflow !== undefined && this.#say(run.merged, 0, facts.workflow, facts.at))
       this.#dirtyRuns.add(run);
     if (facts.task !== undefined) {
       const task = this.#task(run, facts.task.taskId);

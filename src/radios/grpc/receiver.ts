@@ -1,4 +1,3 @@
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import {
   Server,
   ServerCredentials,
@@ -26,6 +25,7 @@ import {
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { Inbox, RadioReceiver } from "../radio.js";
+import { envelopeIn } from "./request.js";
 
 /** Largest request, in bytes. A sender splits its envelopes at 256 KiB; this is for one large message
  *  alone (a task with megabytes of inputs), which a sender cuts at 32 MiB. */
@@ -288,19 +288,6 @@ const passingBytes: ServiceDefinition = {
   streamMessages: { ...CollectorServiceService.streamMessages, requestDeserialize: (bytes: Buffer) => bytes },
   sendMessages: { ...CollectorServiceService.sendMessages, requestDeserialize: (bytes: Buffer) => bytes },
 };
-
-/** The envelope's bytes in a request: its field 1. Throws for bytes that are no request. */
-function envelopeIn(request: Uint8Array): Uint8Array {
-  const reader = new BinaryReader(request);
-  let envelope: Uint8Array | undefined;
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (field === 1 && wireType === WireType.LengthDelimited) envelope = reader.bytes();
-    else reader.skip(wireType, field);
-  }
-  if (envelope === undefined) throw new Error("it has no envelope");
-  return envelope;
-}
 
 function statusOf(cause: unknown): { code: status; details: string } {
   const code = cause instanceof CollectorError ? cause.code : "internal";

@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import pathlib
+import socket
 import sqlite3
 import subprocess
 import time
@@ -252,6 +253,13 @@ def has_rows(database: os.PathLike | str, table: str, least: int) -> bool:
         return count(database, table) >= least
     except sqlite3.OperationalError:
         return False  # the file or its tables are not there yet
+
+
+def free_address() -> str:
+    """Where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from support import (
     RUN,
     collector,
     count,
+    free_address,
     has_rows,
     query,
     resource_info,
@@ -22,7 +23,7 @@ from support import (
     workflow_start,
 )
 
-from parsl_collector import _sender
+from parsl_collector import _link, _outbox
 from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import Encoded, encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
@@ -44,12 +45,6 @@ def sender_to(address: str, **options):
         sender.close(0)
 
 
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 def test_a_flushed_message_is_a_row_and_a_closed_sender_has_said_so(tmp_path):
     with collector(tmp_path / "m.db") as running, sender_to(running.address, hostname="node1") as sender:
         add(sender, workflow_start(), task_info())
@@ -57,7 +52,7 @@ def test_a_flushed_message_is_a_row_and_a_closed_sender_has_said_so(tmp_path):
         assert sender.flush(30)
         assert count(running.database, "task") == 1
         assert sender.close(30)
-        assert sender.counts == (2, 2, 0, 0)
+        assert sender.counts == (2, 2, 0, 0, 0)
         told = query(running.database, "SELECT hostname, last_sequence FROM collector_sender")
         assert told == [("node1", 2)]
 
@@ -75,7 +70,7 @@ def test_each_message_is_stored_once_when_the_collector_is_killed_on_the_way(tmp
                 add(sender, resource_info(seconds=n))
 
             assert sender.close(60)
-    assert sender.counts == (20_001, 20_001, 0, 0)
+    assert sender.counts == (20_001, 20_001, 0, 0, 0)
     assert query(database, "SELECT count(*), count(DISTINCT timestamp) FROM resource") == [(20_000, 20_000)]
 
 
@@ -125,12 +120,12 @@ def test_a_message_larger_than_the_buffer_is_sent_alone(tmp_path):
 def test_lost_messages_are_numbered_so_that_the_ledger_misses_them(tmp_path):
     with collector(tmp_path / "m.db") as running, sender_to(running.address) as sender:
         add(sender, workflow_start())
-        sender.add_lost(3)
+        sender.add_lost("TASK_INFO", 3)
         add(sender, task_info())
-        sender.add_lost(2)
+        sender.add_lost("TASK_INFO", 2)
 
         assert sender.close(30)
-        assert sender.counts == (7, 2, 0, 5)
+        assert sender.counts == (7, 2, 0, 5, 0)
         assert query(running.database, "SELECT last_sequence, stored FROM collector_sender") == [(7, 2)]
 
 
@@ -152,12 +147,12 @@ def test_a_rejected_message_is_counted_and_acknowledged(tmp_path):
         add(sender, workflow_start(), task_info(task_status_name=None), None, task_info(1))
 
         assert sender.flush(30)
-        assert sender.counts == (4, 4, 2, 0)
+        assert sender.counts == (4, 4, 2, 0, 0)
         assert count(running.database, "collector_rejected") == 2
 
 
 def test_a_peer_that_accepts_and_never_speaks_holds_nothing_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(_sender, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(_link, "CONNECT_TIMEOUT_S", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -215,14 +210,14 @@ def refusing():
 
 
 def test_an_envelope_that_is_refused_for_ever_costs_no_other(refusing, monkeypatch):
-    monkeypatch.setattr(_sender, "MOST_MESSAGES", 1)
+    monkeypatch.setattr(_outbox, "MOST_MESSAGES", 1)
     handler, address = refusing
     with sender_to(address) as sender:
         for n in range(30):
             add(sender, task_info(n, task_func_name="poison" if n == 10 else "app"))
 
         assert sender.close(30)
-        assert sender.counts == (30, 29, 0, 1)
+        assert sender.counts == (30, 29, 0, 1, 0)
         assert set(handler.taken) == set(range(1, 31)) - {11}
 
 
@@ -245,7 +240,7 @@ def test_flush_and_close_are_bounded_where_there_is_no_collector():
 
         assert not sender.flush(0.05)
         assert not sender.close(0.05)
-        assert sender.counts == (1, 0, 0, 0)
+        assert sender.counts == (1, 0, 0, 0, 0)
 
 
 def test_a_sender_that_has_nothing_to_say_lets_itself_be_heard_of_and_can_still_close(tmp_path):

@@ -3,7 +3,8 @@ import type Database from "better-sqlite3";
 import { utcText, type Micros } from "../../../model/time.js";
 import type { ReceivedEnvelope } from "../../envelope-reader.js";
 import { SequenceSet, type Interval } from "../../ledger.js";
-import { kindNames, longestName } from "../../rows/facts.js";
+import { kindNames } from "../../../model/kinds.js";
+import { longestName } from "../../rows/facts.js";
 import { SequenceReader } from "./sequences.js";
 
 /** Counts of one sender's messages, by what became of them. */

@@ -10,6 +10,8 @@ export {
 export { timestampFromDate, timestampFromMicros } from "./client/timestamps.js";
 export { CollectorError, type ErrorCode } from "./base/errors.js";
 export type { Clock } from "./base/clock.js";
+export type { Disk } from "./base/disk.js";
+export { defaultSpoolBytes } from "./spool/spool.js";
 export type {
   BlockInfo,
   MonitoringMessage,

@@ -12,6 +12,8 @@ export type ErrorCode =
   | "invalid-argument"
   /** A database that cannot be used as it is. */
   | "database"
+  /** A spool that cannot be written or read, or a file in it that is damaged. */
+  | "spool"
   /** An address that cannot be listened on. */
   | "listen"
   /** The object was closed before. */

@@ -5,6 +5,9 @@ export type FaultPoint =
   | "writer: rows written"
   | "writer: ledger written"
   | "writer: committed"
+  | "spool: written"
+  | "spool: segment rewritten"
+  | "spool: segment acknowledged"
   | "batcher: before acknowledgement";
 
 let handler: ((point: FaultPoint) => void) | undefined;

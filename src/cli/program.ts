@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { exitCodes } from "./exit-codes.js";
 import { addRejected } from "./rejected.js";
 import { addServe } from "./serve.js";
+import { addSpool } from "./spool.js";
 import { addStatus } from "./status.js";
 
 /** Parses the command line and runs the command. */
@@ -18,5 +19,6 @@ export async function run(argv: readonly string[]): Promise<void> {
   addServe(program);
   addStatus(program);
   addRejected(program);
+  addSpool(program);
   await program.parseAsync(argv);
 }

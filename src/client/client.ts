@@ -2,11 +2,17 @@ import { randomBytes } from "node:crypto";
 import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 
 import { systemClock, type Clock } from "../base/clock.js";
+import { systemDisk } from "../base/disk.js";
 import { CollectorError, reasonOf } from "../base/errors.js";
-import type { RadioSender, Receipt } from "../radios/radio.js";
-import { decodeMessage, encodeEnvelope, encodeMessage, encodeRefused, type Speaker } from "./encoding.js";
+import { Envelope } from "../model/envelope.js";
+import type { OutgoingEnvelope, RadioSender, Receipt } from "../radios/radio.js";
+import { ownerHere } from "../spool/segment.js";
+import { defaultSpoolBytes, Spool, type SpoolEntry } from "../spool/spool.js";
+import { Adoption } from "./adoption.js";
+import { encodeEnvelope, encodeMessage, encodeRefused, type Speaker } from "./encoding.js";
 import type { Message } from "./message.js";
 import { defaultBufferBytes, defaultHostname, type ClientOptions, type ClientState } from "./options.js";
+import { Overflow } from "./overflow.js";
 import { Progress } from "./progress.js";
 import { Reconnect } from "./reconnect.js";
 import { Window, windowLimits, type Cut } from "./window.js";
@@ -20,16 +26,26 @@ export interface ClientCounts {
   readonly acknowledged: number;
   /** Of `acknowledged`: those that no table takes. */
   readonly rejected: number;
+  /** In the spool, on this machine's disk. */
+  readonly spooled: number;
+  /** Given up, because the spool was full too; the collector is told of them. */
+  readonly lost: number;
 }
 
 /** What `abort` left behind. */
 export interface Abandoned {
   /** Messages that are not acknowledged. Some may be stored: only their acknowledgements did not come. */
   readonly messages: number;
-  readonly bytes: number;
+  /** Of `messages`: those in the spool, from where another sender or `parsl-collector spool` sends them. */
+  readonly spooled: number;
   /** Sequence of the first of them; undefined when there is none. */
   readonly firstSequence: number | undefined;
 }
+
+/** An envelope on its way, and where it is to be marked as delivered. */
+type Parcel = { readonly envelope: OutgoingEnvelope } & (
+  { readonly cut: Cut } | { readonly entry: SpoolEntry }
+);
 
 /** Sends messages to a collector and keeps each until it is acknowledged, over as many connections as that
  *  takes. Close it, or its connection keeps the process alive. */
@@ -41,9 +57,12 @@ export class Client implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #reconnect: Reconnect;
   readonly #window = new Window();
+  /** Before the window: everything in it is older. */
+  readonly #overflow: Overflow | undefined;
+  readonly #adoption: Adoption | undefined;
   /** Sequences that are acknowledged, for `flush`. */
   readonly #acknowledged = new Progress();
-  /** Bytes that are acknowledged, for `send` that waits for room. */
+  /** Bytes that have left the window, for `send` that waits for room. */
   readonly #released = new Progress();
   readonly #finished = Promise.withResolvers<void>();
   readonly #gaveUp = new AbortController();
@@ -57,7 +76,9 @@ export class Client implements AsyncDisposable {
   #closing: Promise<void> | undefined;
   #disposal: Promise<void> | undefined;
 
-  constructor(radio: RadioSender, options: ClientOptions) {
+  /** `openRadio` opens one more radio to the same collector, for what others left in the spool; without it that is
+   *  left alone. */
+  constructor(radio: RadioSender, options: ClientOptions, openRadio?: () => RadioSender) {
     this.#radio = radio;
     this.#options = options;
     this.#bufferBytes = options.bufferBytes ?? defaultBufferBytes;
@@ -70,6 +91,22 @@ export class Client implements AsyncDisposable {
       utcOffsetSeconds: new Date().getTimezoneOffset() * -60,
     };
     this.#finished.promise.catch(() => undefined); // told by close(), if anybody asks
+    const { spool: directory, disk = systemDisk, onWarning = warnProcess } = options;
+    if (directory === undefined) return;
+    const { senderId, runId } = this.#speaker;
+    const spool = new Spool({
+      disk,
+      directory,
+      owner: ownerHere(senderId, runId),
+      mostBytes: options.spoolBytes ?? defaultSpoolBytes,
+      onDamage: onWarning,
+    });
+    const encode = (cut: Cut): OutgoingEnvelope => this.#envelopeOf(cut);
+    this.#overflow = new Overflow({ spool, clock: this.#clock, encode, onWarning });
+    if (openRadio === undefined) return;
+    const random = options.random ?? Math.random;
+    const clock = this.#clock;
+    this.#adoption = new Adoption({ disk, directory, openRadio, clock, random, onProblem: onWarning });
   }
 
   /** The name under which the collector's ledger knows this client. */
@@ -84,20 +121,24 @@ export class Client implements AsyncDisposable {
   get counts(): ClientCounts {
     return {
       sent: this.#window.lastSequence,
-      acknowledged: this.#window.acknowledgedUpTo,
+      acknowledged: this.#window.leftUpTo - this.#spooled - (this.#overflow?.lost ?? 0),
       rejected: this.#rejected,
+      spooled: this.#spooled,
+      lost: this.#overflow?.lost ?? 0,
     };
   }
 
   /** Takes a message, which is encoded before this returns: the caller may reuse the object. Messages are
-   *  sent in the order of the calls. Resolves at once while the buffer has room and otherwise when the
-   *  collector has acknowledged enough of it: await it, or the buffer grows past its bound. Rejects for what
-   *  is no message, and when the client is closed or has failed. */
+   *  sent in the order of the calls. Resolves at once while the buffer has room, or a spool takes what is in it,
+   *  and otherwise when the collector has acknowledged enough of it: await it, or the buffer grows past its
+   *  bound. Rejects for what is no message, and when the client is closed or has failed. */
   async send(message: Message): Promise<void> {
     if (this.#closing !== undefined) throw new CollectorError("closed", "send: the client was closed before");
     this.#refuseWhenOver("send");
     const bytes = encodeMessage(message);
     this.#window.take(bytes);
+    const { takenBytes, releasedBytes } = this.#window;
+    if (takenBytes - releasedBytes > this.#bufferBytes) this.#spill();
     this.#pump();
     // A message larger than the buffer has room when it is alone.
     await this.#released.until(this.#window.takenBytes - Math.max(this.#bufferBytes, bytes.length));
@@ -116,8 +157,9 @@ export class Client implements AsyncDisposable {
   }
 
   /** Sends what is left and a closing note, by which the collector can prove that nothing is missing, and
-   *  resolves when all of it is acknowledged and the connection has ended. Waits as long as the collector is
-   *  away; when `signal` aborts, it gives up like `abort` and rejects. Calling it again waits for the first. */
+   *  resolves when all of it is acknowledged and the connection has ended; what others left in the spool is sent
+   *  too. Waits as long as the collector is away; when `signal` aborts, it gives up like `abort` and rejects.
+   *  Calling it again waits for the first. */
   async close(signal?: AbortSignal): Promise<void> {
     this.#closing ??= this.#close();
     const giveUp = (): void => void this.abort();
@@ -134,9 +176,11 @@ export class Client implements AsyncDisposable {
     await this.close();
   }
 
-  /** Gives up at once and says what it left. Whoever waits for room, a flush or a close is told. */
+  /** Gives up at once and says what it left. With a spool that is written there. Whoever waits for room, a flush
+   *  or a close is told. */
   async abort(): Promise<Abandoned> {
     if (!this.#isOver) {
+      this.#leave();
       this.#stop({ at: "closed" }, new CollectorError("closed", `abort: ${this.#leftInWords()}`));
     }
     await this.#disposal;
@@ -152,6 +196,7 @@ export class Client implements AsyncDisposable {
       this.#pump();
       await this.#finished.promise;
     }
+    await this.#adoption?.close();
     if (!this.#isOver)
       this.#stop({ at: "closed" }, new CollectorError("closed", "the client was closed before"));
     await this.#disposal;
@@ -170,25 +215,44 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  /** Sends what the window gives. */
+  /** Everything up to this sequence is acknowledged, or told as lost. */
+  get #acknowledgedUpTo(): number {
+    const spooled = this.#overflow?.firstSequence;
+    return spooled === undefined ? this.#window.leftUpTo : spooled - 1;
+  }
+
+  get #spooled(): number {
+    return this.#overflow?.messages ?? 0;
+  }
+
+  /** Sends what there is to send. */
   #pump(): void {
     if (this.#isOver || this.#state.at === "waiting") return;
-    for (let cut = this.#window.next(); cut !== undefined; cut = this.#window.next()) {
+    for (let parcel = this.#next(); parcel !== undefined; parcel = this.#next()) {
       if (this.#state.at === "idle") this.#become({ at: "connecting" });
-      this.#deliver(cut, this.#attempt);
+      this.#deliver(parcel, this.#attempt);
     }
   }
 
-  #deliver(cut: Cut, attempt: number): void {
-    const envelope = {
+  #next(): Parcel | undefined {
+    if (this.#overflow?.isEmpty === false) return this.#overflow.next();
+    const cut = this.#window.next();
+    return cut === undefined ? undefined : { envelope: this.#envelopeOf(cut), cut };
+  }
+
+  #envelopeOf(cut: Cut): OutgoingEnvelope {
+    return {
       bytes: encodeEnvelope(this.#speaker, cut),
       senderId: this.senderId,
       firstSequence: cut.firstSequence,
       count: cut.messages.length,
     };
-    void this.#radio.send(envelope).then(
+  }
+
+  #deliver(parcel: Parcel, attempt: number): void {
+    void this.#radio.send(parcel.envelope).then(
       (receipt) => {
-        if (attempt === this.#attempt && !this.#isOver) this.#delivered(cut, receipt);
+        if (attempt === this.#attempt && !this.#isOver) this.#delivered(parcel, receipt);
       },
       (cause: unknown) => {
         if (attempt === this.#attempt && !this.#isOver) this.#broke(cause);
@@ -196,26 +260,51 @@ export class Client implements AsyncDisposable {
     );
   }
 
-  #delivered(cut: Cut, receipt: Receipt): void {
-    if (receipt.delivery === "stored") this.#tellRejected(cut, receipt);
+  #delivered(parcel: Parcel, receipt: Receipt): void {
+    if (receipt.delivery === "stored") this.#tellRejected(parcel.envelope, receipt);
     this.#reconnect.succeeded();
     if (this.#state.at !== "connected") this.#become({ at: "connected" });
-    this.#window.acknowledge(cut);
-    this.#acknowledged.riseTo(this.#window.acknowledgedUpTo);
-    this.#released.riseTo(this.#window.releasedBytes);
-    if (this.#window.finished) this.#finished.resolve();
+    const entry = "entry" in parcel ? parcel.entry : this.#overflow?.entryOf(parcel.cut);
+    if (entry !== undefined) this.#overflow?.acknowledge(entry);
+    else if ("cut" in parcel) this.#window.acknowledge(parcel.cut);
+    this.#tellProgress();
     this.#pump();
   }
 
-  #tellRejected(cut: Cut, { acknowledgement }: Extract<Receipt, { delivery: "stored" }>): void {
+  #tellProgress(): void {
+    this.#acknowledged.riseTo(this.#acknowledgedUpTo);
+    this.#released.riseTo(this.#window.releasedBytes);
+    if (this.#window.finished && this.#overflow?.isEmpty !== false) this.#finished.resolve();
+  }
+
+  /** Moves what is in memory to the spool, where there is one. */
+  #spill(): void {
+    if (this.#overflow === undefined) return;
+    this.#overflow.take(this.#window);
+    this.#tellProgress();
+  }
+
+  /** The end before everything is acknowledged: what is left, and that no more will come, goes to the spool. */
+  #leave(): void {
+    if (this.#overflow === undefined || this.#window.lastSequence === 0) return;
+    this.#window.close();
+    this.#spill();
+  }
+
+  #tellRejected(
+    { bytes, firstSequence }: OutgoingEnvelope,
+    { acknowledgement }: Extract<Receipt, { delivery: "stored" }>,
+  ): void {
+    const { rejections } = acknowledgement;
     const { onRejected } = this.#options;
-    for (const { sequence, reason } of acknowledgement.rejections) {
-      this.#rejected += 1;
-      const bytes = cut.messages[Number(sequence) - cut.firstSequence];
-      if (onRejected === undefined || bytes === undefined) continue;
-      const rejected = { sequence: Number(sequence), reason, message: decodeMessage(bytes) };
+    this.#rejected += rejections.length;
+    if (rejections.length === 0 || onRejected === undefined) return;
+    const { messages } = Envelope.decode(bytes);
+    for (const { sequence, reason } of rejections) {
+      const message = messages[Number(sequence) - firstSequence];
+      if (message === undefined) continue;
       queueMicrotask(() => {
-        onRejected(rejected); // in a turn of its own: what it throws is the caller's
+        onRejected({ sequence: Number(sequence), reason, message }); // in a turn of its own: what it throws is the caller's
       });
     }
   }
@@ -226,9 +315,12 @@ export class Client implements AsyncDisposable {
       cause instanceof CollectorError
         ? cause
         : new CollectorError("internal", `send by radio: ${reasonOf(cause)}`, { cause });
+    this.#spill();
+    this.#overflow?.rewind();
     const goesOn = reason.retryable || (reason.code === "invalid-envelope" && this.#setAside(reason));
     this.#window.rewind();
     if (!goesOn) {
+      this.#leave();
       const told = new CollectorError(reason.code, `${reason.message}; ${this.#leftInWords()}`, {
         cause: reason,
       });
@@ -250,13 +342,14 @@ export class Client implements AsyncDisposable {
    *  message that is to blame, by sending each alone, and puts one in its place that the collector keeps as
    *  rejected. Returns false when that is refused too, and no message is to blame. */
   #setAside(reason: CollectorError): boolean {
-    if (this.#window.unacknowledged === 0) return false;
+    if (this.#overflow?.isEmpty === false) return this.#overflow.setAside(reason);
+    if (this.#window.length === 0) return false;
     const suspect = this.#window.lone;
     if (suspect === undefined) {
       this.#window.sendAlone();
       return true;
     }
-    const sequence = this.#window.acknowledgedUpTo + 1;
+    const sequence = this.#window.leftUpTo + 1;
     if (sequence === this.#replaced) return false;
     this.#replaced = sequence;
     this.#window.replaceFirst(encodeRefused(suspect, `refused on its way: ${reason.message}`));
@@ -270,6 +363,8 @@ export class Client implements AsyncDisposable {
     this.#released.fail(reason);
     this.#finished.reject(reason);
     this.#gaveUp.abort(reason);
+    this.#adoption?.stop();
+    this.#overflow?.close();
     this.#disposal = Promise.resolve(this.#radio[Symbol.asyncDispose]());
     this.#disposal.catch(() => undefined); // told by close() and abort()
   }
@@ -284,17 +379,27 @@ export class Client implements AsyncDisposable {
     }
   }
 
+  get #unacknowledged(): number {
+    return this.#window.length + this.#spooled;
+  }
+
   #left(): Abandoned {
-    const { unacknowledged, takenBytes, releasedBytes, acknowledgedUpTo } = this.#window;
+    const messages = this.#unacknowledged;
     return {
-      messages: unacknowledged,
-      bytes: takenBytes - releasedBytes,
-      firstSequence: unacknowledged === 0 ? undefined : acknowledgedUpTo + 1,
+      messages,
+      spooled: this.#spooled,
+      firstSequence: messages === 0 ? undefined : this.#acknowledgedUpTo + 1,
     };
   }
 
   #leftInWords(): string {
-    const { unacknowledged, lastSequence } = this.#window;
-    return `${String(unacknowledged)} of ${String(lastSequence)} messages are not acknowledged`;
+    const left = `${String(this.#unacknowledged)} of ${String(this.#window.lastSequence)} messages are not acknowledged`;
+    if (this.#overflow === undefined || this.#spooled === 0) return left;
+    const { directory, messages } = this.#overflow;
+    return `${left}; ${String(messages)} are kept in ${directory}: send them with "parsl-collector spool ${directory} --to HOST:PORT"`;
   }
+}
+
+function warnProcess(warning: CollectorError): void {
+  process.emitWarning(warning.message, "ParslCollectorWarning");
 }

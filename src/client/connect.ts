@@ -1,4 +1,5 @@
 import { radios } from "../radios/built-in.js";
+import type { RadioSender } from "../radios/radio.js";
 import { Client } from "./client.js";
 import { checkOptions, type ConnectOptions } from "./options.js";
 
@@ -7,5 +8,7 @@ import { checkOptions, type ConnectOptions } from "./options.js";
 export function connect(options: ConnectOptions): Client {
   checkOptions(options);
   const { address, radio, ...rest } = options;
-  return new Client(radio ?? radios.get("grpc").openSender(address ?? ""), rest);
+  if (radio !== undefined) return new Client(radio, rest);
+  const openRadio = (): RadioSender => radios.get("grpc").openSender(address ?? "");
+  return new Client(openRadio(), rest, openRadio);
 }

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 
 import type { Clock } from "../base/clock.js";
+import type { Disk } from "../base/disk.js";
 import { CollectorError } from "../base/errors.js";
 import type { MonitoringMessage } from "../model/messages.js";
 import { nearestName } from "../base/names.js";
@@ -38,6 +39,17 @@ export interface ClientOptions {
   readonly hostname?: string | undefined;
   /** Bytes of unacknowledged messages before `send` waits. Default: 32 MiB (`defaultBufferBytes`). */
   readonly bufferBytes?: number | undefined;
+  /** Directory on a disk for messages that the collector does not take: those in memory go there when the
+   *  connection breaks, when the buffer is full, and when the client gives up. It is made when it is needed. What a
+   *  sender that died left there is sent too. Default: none, and `send` waits at the bound of the buffer. */
+  readonly spool?: string | undefined;
+  /** Bytes that this client's messages may take there. Beyond them samples (resourceInfo) are given up first, then
+   *  all else, the oldest first, and the collector is told of them. From 64 KiB up; default: 1 GiB
+   *  (`defaultSpoolBytes`). */
+  readonly spoolBytes?: number | undefined;
+  /** Told of trouble that stops nothing: a spool that cannot be written, a damaged file in it. Default: a warning
+   *  of the process, on stderr. */
+  readonly onWarning?: ((warning: CollectorError) => void) | undefined;
   /** Told of each message that the collector keeps as rejected. Default: only counted. */
   readonly onRejected?: ((rejected: RejectedMessage) => void) | undefined;
   /** Told of each change of state. */
@@ -46,6 +58,8 @@ export interface ClientOptions {
   readonly clock?: Clock | undefined;
   /** Numbers from 0 to below 1, for the pauses between attempts. Default: Math.random. */
   readonly random?: (() => number) | undefined;
+  /** The spool's. Default: this machine's. */
+  readonly disk?: Disk | undefined;
 }
 
 export interface ConnectOptions extends ClientOptions {
@@ -54,6 +68,9 @@ export interface ConnectOptions extends ClientOptions {
   /** A radio to use in place of gRPC; the client disposes of it. */
   readonly radio?: RadioSender | undefined;
 }
+
+/** Eight segments of a few envelopes each; below that a spool holds nothing to speak of. */
+const leastSpoolBytes = 64 * 1024;
 
 const wanted: Readonly<
   Record<keyof ConnectOptions, { readonly text: string; readonly takes: (value: unknown) => boolean }>
@@ -69,6 +86,12 @@ const wanted: Readonly<
     text: "a whole number from 1 up",
     takes: (value) => Number.isSafeInteger(value) && Number(value) >= 1,
   },
+  spool: { text: "a path", takes: (value) => isText(value) && value !== "" },
+  spoolBytes: {
+    text: `a whole number from ${String(leastSpoolBytes)} up`,
+    takes: (value) => Number.isSafeInteger(value) && Number(value) >= leastSpoolBytes,
+  },
+  onWarning: { text: "a function", takes: isFunction },
   onRejected: { text: "a function", takes: isFunction },
   onStateChange: { text: "a function", takes: isFunction },
   clock: {
@@ -76,6 +99,10 @@ const wanted: Readonly<
     takes: (value) => typeof value === "object" && value !== null && "sleep" in value,
   },
   random: { text: "a function", takes: isFunction },
+  disk: {
+    text: "a Disk",
+    takes: (value) => typeof value === "object" && value !== null && "append" in value,
+  },
 };
 
 /** Throws one error that names every option that cannot be used. */

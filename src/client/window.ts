@@ -24,17 +24,29 @@ export interface Cut {
   readonly lastSequence: number | undefined;
 }
 
+interface CutOnTheWay {
+  readonly cut: Cut;
+  /** It is acknowledged, and one before it is not. */
+  delivered: boolean;
+}
+
+/** Everything in a window, in the order of the sequences. */
+export interface WholeWindow {
+  readonly onTheWay: readonly Readonly<CutOnTheWay>[];
+  readonly rest: readonly Cut[];
+}
+
 /** A sender's messages from the moment that they are given until they are acknowledged: numbers them,
  *  cuts envelopes, and starts again at the first that is not acknowledged when a connection breaks.
  *  Knows no clock and no wire. */
 export class Window {
   readonly #limits: WindowLimits;
-  /** Taken and not acknowledged; the front one has the sequence `#acknowledged + 1`. */
+  /** Taken and neither acknowledged nor released; the front one has the sequence `#leftUpTo + 1`. */
   readonly #messages = new Fifo<Uint8Array>();
-  /** Cuts on their way, in order, and whether each is delivered already. */
-  #onTheWay: { readonly cut: Cut; delivered: boolean }[] = [];
-  /** Everything up to this sequence is acknowledged. */
-  #acknowledged = 0;
+  /** Cuts on their way, in order. */
+  #onTheWay: CutOnTheWay[] = [];
+  /** Everything up to this sequence is acknowledged, or was released. */
+  #leftUpTo = 0;
   /** Everything up to this sequence is in a cut. */
   #cutUpTo = 0;
   #uncutBytes = 0;
@@ -44,7 +56,7 @@ export class Window {
   #answered = false;
   /** Messages up to this sequence travel alone, one after the other. */
   #aloneUpTo = 0;
-  #note: "none" | "wanted" | "cut" | "acknowledged" = "none";
+  #note: "none" | "wanted" | "cut" | "left" = "none";
 
   constructor(limits: WindowLimits = windowLimits) {
     this.#limits = limits;
@@ -52,15 +64,16 @@ export class Window {
 
   /** Sequence of the last message taken; 0 before the first. */
   get lastSequence(): number {
-    return this.#acknowledged + this.#messages.length;
+    return this.#leftUpTo + this.#messages.length;
   }
 
-  /** Every message up to this sequence is acknowledged. */
-  get acknowledgedUpTo(): number {
-    return this.#acknowledged;
+  /** Every message up to this sequence has left: it is acknowledged, or was released. */
+  get leftUpTo(): number {
+    return this.#leftUpTo;
   }
 
-  get unacknowledged(): number {
+  /** Messages that have not left. */
+  get length(): number {
     return this.#messages.length;
   }
 
@@ -69,7 +82,7 @@ export class Window {
     return this.#takenBytes;
   }
 
-  /** Bytes of all messages ever acknowledged. */
+  /** Bytes of all messages that have left. */
   get releasedBytes(): number {
     return this.#releasedBytes;
   }
@@ -79,9 +92,9 @@ export class Window {
     return this.#isAlone ? this.#messages.at(0) : undefined;
   }
 
-  /** Whether the closing note and every message before it are acknowledged. */
+  /** Whether the closing note and every message before it have left. */
   get finished(): boolean {
-    return this.#note === "acknowledged" && this.#messages.length === 0;
+    return this.#note === "left" && this.#messages.length === 0;
   }
 
   /** Gives the message the next sequence. */
@@ -117,20 +130,36 @@ export class Window {
     this.#answered = true;
     while (this.#onTheWay[0]?.delivered === true) {
       const { cut: first } = this.#onTheWay[0];
-      for (const message of first.messages) {
-        this.#messages.shift();
-        this.#releasedBytes += message.length;
-      }
-      this.#acknowledged += first.messages.length;
-      if (first.lastSequence !== undefined) this.#note = "acknowledged";
+      this.#leave(first);
       this.#onTheWay.shift();
     }
+  }
+
+  /** Everything that has not left, as cuts: those on their way, and the rest cut in the same way. */
+  all(): WholeWindow {
+    const rest: Cut[] = [];
+    let cutUpTo = this.#cutUpTo;
+    for (let cut = this.#cutFrom(cutUpTo); cut !== undefined; cut = this.#cutFrom(cutUpTo)) {
+      rest.push(cut);
+      cutUpTo += cut.messages.length;
+      if (cut.lastSequence !== undefined) break;
+    }
+    return { onTheWay: [...this.#onTheWay], rest };
+  }
+
+  /** Forgets everything that `all` has told: another keeps it from now on. */
+  release({ onTheWay, rest }: WholeWindow): void {
+    this.#onTheWay = [];
+    for (const { cut } of onTheWay) this.#leave(cut);
+    for (const cut of rest) this.#leave(cut);
+    this.#cutUpTo = this.#leftUpTo;
+    this.#uncutBytes = this.#takenBytes - this.#releasedBytes;
   }
 
   /** The connection broke: all that is not acknowledged is cut again, with the same sequences. */
   rewind(): void {
     this.#onTheWay = [];
-    this.#cutUpTo = this.#acknowledged;
+    this.#cutUpTo = this.#leftUpTo;
     this.#uncutBytes = this.#takenBytes - this.#releasedBytes;
     if (this.#note === "cut") this.#note = "wanted";
   }
@@ -150,12 +179,33 @@ export class Window {
   }
 
   get #isAlone(): boolean {
-    return this.#acknowledged < this.#aloneUpTo;
+    return this.#leftUpTo < this.#aloneUpTo;
   }
 
-  #cut(): Cut {
-    const mostMessages = this.#isAlone ? 1 : this.#limits.messages;
-    const from = this.#cutUpTo - this.#acknowledged;
+  #leave(cut: Cut): void {
+    for (const message of cut.messages) {
+      this.#messages.shift();
+      this.#releasedBytes += message.length;
+    }
+    this.#leftUpTo += cut.messages.length;
+    if (cut.lastSequence !== undefined) this.#note = "left";
+  }
+
+  #cut(): Cut | undefined {
+    const cut = this.#cutFrom(this.#cutUpTo);
+    if (cut === undefined) return undefined;
+    this.#cutUpTo += cut.messages.length;
+    this.#uncutBytes -= cut.messages.reduce((sum, { length }) => sum + length, 0);
+    this.#answered = false;
+    if (cut.lastSequence !== undefined) this.#note = "cut";
+    this.#onTheWay.push({ cut, delivered: false });
+    return cut;
+  }
+
+  /** The cut of what follows a sequence; undefined when there is neither a message nor a note to send. */
+  #cutFrom(sequence: number): Cut | undefined {
+    const mostMessages = sequence < this.#aloneUpTo ? 1 : this.#limits.messages;
+    const from = sequence - this.#leftUpTo;
     const messages: Uint8Array[] = [];
     let bytes = 0;
     for (let message = this.#messages.at(from); message !== undefined;) {
@@ -165,14 +215,12 @@ export class Window {
       if (messages.length >= mostMessages) break;
       if (message !== undefined && bytes + message.length > this.#limits.bytes) break;
     }
-    const firstSequence = messages.length === 0 ? 0 : this.#cutUpTo + 1;
-    this.#cutUpTo += messages.length;
-    this.#uncutBytes -= bytes;
-    this.#answered = false;
-    const isLast = this.#note === "wanted" && this.#cutUpTo === this.lastSequence;
-    if (isLast) this.#note = "cut";
-    const cut = { firstSequence, messages, lastSequence: isLast ? this.lastSequence : undefined };
-    this.#onTheWay.push({ cut, delivered: false });
-    return cut;
+    const isLast = this.#note === "wanted" && sequence + messages.length === this.lastSequence;
+    if (messages.length === 0 && !isLast) return undefined;
+    return {
+      firstSequence: messages.length === 0 ? 0 : sequence + 1,
+      messages,
+      lastSequence: isLast ? this.lastSequence : undefined,
+    };
   }
 }

@@ -56,7 +56,7 @@ test("flush waits for the acknowledgement of all that was given before, not for 
   radio.acknowledge();
   t.true(await isSettled(flushed));
 
-  t.deepEqual(client.counts, { sent: 2, acknowledged: 1, rejected: 0 });
+  t.deepEqual(client.counts, { sent: 2, acknowledged: 1, rejected: 0, spooled: 0, lost: 0 });
   await client.abort();
 });
 
@@ -284,7 +284,7 @@ test("a rejected message is told with its reason and itself, and is acknowledged
   t.like(told[0], { sequence: 3, reason: "no try_id" });
   const kind = told[0]?.message.kind;
   t.is(kind?.$case === "resourceInfo" ? kind.value.taskId : undefined, 3);
-  t.deepEqual(client.counts, { sent: 3, acknowledged: 3, rejected: 1 });
+  t.deepEqual(client.counts, { sent: 3, acknowledged: 3, rejected: 1, spooled: 0, lost: 0 });
   await client.abort();
 });
 
@@ -329,7 +329,7 @@ test("whatever is acknowledged, broken and lost on the way, the collector hears 
         Array.from({ length: sent }, (_, n) => n + 1),
       );
       t.true([...heard].every(([sequence, taskId]) => taskId === sequence - 1));
-      t.deepEqual(client.counts, { sent, acknowledged: sent, rejected: 0 });
+      t.deepEqual(client.counts, { sent, acknowledged: sent, rejected: 0, spooled: 0, lost: 0 });
     }),
     { numRuns: 60 },
   );

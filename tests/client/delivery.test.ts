@@ -49,7 +49,7 @@ test("case 36: a collector that is killed in the middle of 20,000 messages and s
   await sending;
   await within("the client's close", client.close());
 
-  t.deepEqual(client.counts, { sent: 20_001, acknowledged: 20_001, rejected: 0 });
+  t.deepEqual(client.counts, { sent: 20_001, acknowledged: 20_001, rejected: 0, spooled: 0, lost: 0 });
   haveAllSamples(t, first.database, 20_000);
   const { senders } = await Service.connect(t, second.address).status();
   t.like(senders[0], { senderId: client.senderId, lastSequence: 20_001n, closed: true, missing: [] });
@@ -211,7 +211,7 @@ test("what no table takes is told to the sender, kept with its reason, and costs
   await client.close();
 
   t.deepEqual(told, [2, 3]);
-  t.deepEqual(client.counts, { sent: 4, acknowledged: 4, rejected: 2 });
+  t.deepEqual(client.counts, { sent: 4, acknowledged: 4, rejected: 2, spooled: 0, lost: 0 });
   const { count } = openDatabase(t, collector.database);
   t.is(count("resource"), 1);
   t.is(count("collector_rejected"), 2);

@@ -14,7 +14,13 @@ test("what Parsl said of a real workflow becomes the rows that Parsl made of it"
   for (const message of messages) await client.send(message);
   await client.close();
 
-  t.deepEqual(client.counts, { sent: messages.length, acknowledged: messages.length, rejected: 0 });
+  t.deepEqual(client.counts, {
+    sent: messages.length,
+    acknowledged: messages.length,
+    rejected: 0,
+    spooled: 0,
+    lost: 0,
+  });
   t.deepEqual(rowsLikeGolden(openDatabase(t, collector.database)), goldenRows());
 });
 

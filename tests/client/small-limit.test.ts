@@ -63,7 +63,7 @@ test("a message over the limit of a proxy is kept as rejected, and all others ar
   await within("the client's close", client.close());
 
   t.deepEqual(rejected, [12]);
-  t.deepEqual(client.counts, { sent: 21, acknowledged: 21, rejected: 1 });
+  t.deepEqual(client.counts, { sent: 21, acknowledged: 21, rejected: 1, spooled: 0, lost: 0 });
   const database = openDatabase(t, collector.database);
   t.is(database.count("task"), 19);
   t.regex(

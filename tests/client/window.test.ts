@@ -102,7 +102,7 @@ test("an answer to an envelope from before a break counts for nothing", (t) => {
 
   if (early !== undefined) window.acknowledge(early);
 
-  t.is(window.acknowledgedUpTo, 0);
+  t.is(window.leftUpTo, 0);
 });
 
 test("answers out of order release a message only with all before it", (t) => {
@@ -111,11 +111,11 @@ test("answers out of order release a message only with all before it", (t) => {
   const [first, second] = cuts(window);
 
   if (second !== undefined) window.acknowledge(second);
-  t.is(window.acknowledgedUpTo, 0);
+  t.is(window.leftUpTo, 0);
 
   if (first !== undefined) window.acknowledge(first);
-  t.is(window.acknowledgedUpTo, 8);
-  t.is(window.unacknowledged, 0);
+  t.is(window.leftUpTo, 8);
+  t.is(window.length, 0);
   t.is(window.releasedBytes, 80);
 });
 
@@ -174,7 +174,7 @@ test("whatever is taken, answered and broken, in any order, every message is ack
           }
         }
         t.true(onTheWay.length <= limits.envelopes);
-        t.true(onTheWay.length > 0 || window.unacknowledged === 0, "something to do, but nothing on its way");
+        t.true(onTheWay.length > 0 || window.length === 0, "something to do, but nothing on its way");
       };
       const answer = (index: number): void => {
         const [cut] = onTheWay.splice(index % Math.max(1, onTheWay.length), 1);
@@ -207,7 +207,7 @@ test("whatever is taken, answered and broken, in any order, every message is ack
         taken.map((_, index) => index + 1),
       );
       for (const [index, bytes] of taken.entries()) t.is(stored.get(index + 1), bytes);
-      t.is(window.acknowledgedUpTo, taken.length);
+      t.is(window.leftUpTo, taken.length);
       t.is(window.releasedBytes, window.takenBytes);
     }),
     { numRuns: 300 },

@@ -12,9 +12,13 @@ const lossesField = 8;
 
 const longestSenderId = 64;
 
-/** Messages, and losses, that one envelope may have: 200 times what our senders put into one. In memory an
- *  empty message takes a hundred times its two bytes, and a request may be of 64 MiB. */
-const mostInEnvelope = 100_000;
+/** Messages that one envelope may have: 40 times what our senders put into one. In memory an empty message takes
+ *  a hundred times its two bytes, and a request may be of 64 MiB. Should no table take any of them, the answer
+ *  still has less than the 4 MiB that gRPC allows a client by default. */
+const mostMessages = 20_000;
+
+/** Losses that one envelope may have; they too take a hundred times their bytes. */
+const mostLosses = 100_000;
 
 /** Field number of MonitoringMessage.node_info, as in messages.proto. */
 const nodeInfoField = 3;
@@ -141,9 +145,10 @@ function split(bytes: Uint8Array): { rest: Uint8Array; messages: Uint8Array[] } 
       reader.skip(wireType, field);
       if (field === lossesField) losses += 1;
     }
-    if (messages.length > mostInEnvelope || losses > mostInEnvelope) {
-      throw new Error(`more than ${String(mostInEnvelope)} messages or losses; send several envelopes`);
+    if (messages.length > mostMessages) {
+      throw new Error(`more than ${String(mostMessages)} messages; send several envelopes`);
     }
+    if (losses > mostLosses) throw new Error(`more than ${String(mostLosses)} losses; tell them in several`);
   }
   others.push(bytes.subarray(othersFrom));
   return { rest: Buffer.concat(others), messages };

@@ -28,6 +28,33 @@ test("acknowledgements come in the order of the envelopes, one each, after the c
   t.is(db.value("SELECT count(*) FROM resource WHERE run_id = ?", runId), 100);
 });
 
+test("answers stay below the 4 MiB that a client takes by default, were every message rejected", async (t) => {
+  const { service } = shared();
+  const senderId = newSenderId();
+  const stream = service.stream();
+  const messages = Array.from({ length: 20_000 }, () => ({ unreadableMessage: {} }));
+  const envelopes = 8; // those that come while the first is stored are one group
+
+  for (let n = 0; n < envelopes; n += 1) {
+    await stream.write(envelopeOf(messages, { senderId, first: n * messages.length + 1 }));
+  }
+  const acknowledgements = await stream.acknowledged(envelopes);
+
+  t.is(acknowledgements.flatMap(({ rejections }) => rejections).length, envelopes * messages.length);
+});
+
+test("the reason of a rejection is told by its first 150 characters, and kept whole", async (t) => {
+  const { service, db } = shared();
+  const runId = newRunId();
+  const reason = "no message at all, ".repeat(20);
+
+  const { rejections } = await service.send([{ unreadableMessage: { reason } }], { runId });
+
+  const kept = String(db.value("SELECT reason FROM collector_rejected WHERE run_id = ?", runId));
+  t.is(kept, `the sender could not read it: ${reason}`);
+  t.is(rejections[0]?.reason, kept.slice(0, 150));
+});
+
 test("one stream may carry envelopes of several senders, and a sender's may come by several streams", async (t) => {
   const { service } = shared();
   const runId = newRunId();

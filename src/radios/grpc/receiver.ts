@@ -203,7 +203,12 @@ export class GrpcReceiver implements RadioReceiver {
   }
 }
 
-/** The answers of one stream: all acknowledgements of one commit go down in one response. */
+/** Rejections that one response may have, but for those of a single envelope: 20,000 with their reasons stay
+ *  below the 4 MiB that gRPC allows a client by default. */
+const mostRejections = 20_000;
+
+/** The answers of one stream: all acknowledgements of one commit go down in one response, or in several when
+ *  much was rejected. */
 class StreamAnswers {
   readonly #call: Stream;
   #ready: Acknowledgement[] = [];
@@ -272,8 +277,19 @@ class StreamAnswers {
 
   #flush(): void {
     if (this.#ready.length === 0 || this.#call.cancelled) return;
-    const acknowledgements = this.#ready;
+    const ready = this.#ready;
     this.#ready = [];
+    let acknowledgements: Acknowledgement[] = [];
+    let rejections = 0;
+    for (const one of ready) {
+      if (rejections > 0 && rejections + one.rejections.length > mostRejections) {
+        this.#call.write({ acknowledgements });
+        acknowledgements = [];
+        rejections = 0;
+      }
+      acknowledgements.push(one);
+      rejections += one.rejections.length;
+    }
     this.#call.write({ acknowledgements });
   }
 

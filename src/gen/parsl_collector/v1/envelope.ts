@@ -31,7 +31,7 @@ export interface Envelope {
   utcOffsetSeconds?:
     | number
     | undefined;
-  /** The messages, in the order in which the sender was given them; 100,000 at most. */
+  /** The messages, in the order in which the sender was given them; 20,000 at most. */
   messages: MonitoringMessage[];
   /** Set in a sender's last envelope, which may be empty otherwise. */
   closingNote:
@@ -79,7 +79,7 @@ export interface SequenceRange {
 export interface Rejection {
   /** Sequence of the message. */
   sequence: bigint;
-  /** Why, for a person. */
+  /** Why, for a person; its first 150 characters. The collector keeps it whole. */
   reason: string;
 }
 

@@ -24,6 +24,9 @@ export interface KeptRejected extends RejectedMessage {
   readonly hostname: string | null;
 }
 
+/** Characters of a reason that go back to the sender, so that an answer stays small whatever a message says. */
+const toldReason = 150;
+
 const select = `SELECT rejected.id, rejected.sender_id AS senderId, sequence, rejected.run_id AS runId, kind, reason,
     received_at AS receivedAt, message, hostname
   FROM collector_rejected rejected JOIN collector_sender sender ON sender.sender_id = rejected.sender_id`;
@@ -52,7 +55,7 @@ export class RejectedMessages {
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
     this.#between = db.prepare<[string, number, number], { sequence: number; reason: string }>(
-      "SELECT sequence, reason FROM collector_rejected WHERE sender_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequence",
+      `SELECT sequence, substr(reason, 1, ${String(toldReason)}) AS reason FROM collector_rejected WHERE sender_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequence`,
     );
     this.#find = db.prepare<[number], KeptRejected>(`${select} WHERE rejected.id = ?`);
     this.#remove = db.prepare("DELETE FROM collector_rejected WHERE id = ?");
@@ -67,7 +70,7 @@ export class RejectedMessages {
     this.#add.run(senderId, sequence, runId, kind, reason, receivedAt, message);
   }
 
-  /** Those of a sender between two sequences, both included. */
+  /** Those of a sender between two sequences, both included, with the beginning of their reasons. */
   between(senderId: string, first: number, last: number): Rejection[] {
     return this.#between
       .all(senderId, first, last)

@@ -7,6 +7,8 @@ writes into a socket that was opened before the fork, and a thread of the parent
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import multiprocessing.util
 import os
 import platform
@@ -15,11 +17,14 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from parsl_collector._channel import import_grpc
-from parsl_collector._encode import Encoded, encode
+from parsl_collector._encode import Encoded, encode, kind_name
 from parsl_collector._log import logger_of
+from parsl_collector._losses import kind_of
+from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 from parsl_collector._sender import MessageSender
 
 logger = logger_of(__name__)
@@ -37,35 +42,49 @@ CLOSE_TIMEOUT_S = 5.0
 SIGTERM_TIMEOUT_S = 0.8
 """The same after SIGTERM: Parsl kills a worker one second later."""
 
+SPILL_TIME_S = 0.3
+"""Of that, what is kept for writing to the spool, where there is one."""
+
 _IMPORT_TIMEOUT_S = 10.0
 """Longest that a fork waits for gRPC to be imported; a slow shared filesystem takes seconds."""
 
 _MOST_DATAGRAM = 1024 * 1024
 """Bytes of one message of a forked child; the kernel may allow less."""
 
-_connections: dict[str, Connection] = {}
+_connections: dict[tuple[str, str | None], Connection] = {}
 _lock = threading.Lock()
 
 
-def connection_to(address: str) -> Connection:
-    """This process's connection to the collector at `address`; in a forked child its parent's."""
-    connection = _connections.get(address)
+def connection_to(
+    address: str, spool: str | None = None, spool_bytes: int = DEFAULT_SPOOL_BYTES
+) -> Connection:
+    """This process's connection to the collector at `address` with the spool in that directory; in a forked
+    child its parent's."""
+    key = (address, spool)
+    connection = _connections.get(key)
     if connection is None:
         with _lock:
-            connection = _connections.get(address)
+            connection = _connections.get(key)
             if connection is None:
-                connection = _connections[address] = Connection(address)
+                connection = _connections[key] = Connection(address, spool, spool_bytes)
     return connection
 
 
 class Connection:
     """Hands messages to a thread, which encodes and sends them: 2 us in the task instead of 30."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, spool: str | None, spool_bytes: int) -> None:
         self._owner = os.getpid()
         self._address = address
+        self._spool = spool
+        self._spool_bytes = spool_bytes
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._lost = 0
+        self._lost_lock = threading.Lock()
+        self._lost: Counter[str] = Counter()
+        """By kind, what is given up and not yet told. Guarded by _lost_lock."""
+        self._lost_in_child: Counter[str] = Counter()
+        """The same in a forked child, of its own messages."""
+        self._has_lost = False
         self._was_full = False
         self._is_closed = False
         self._parent_end, self._child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -83,13 +102,13 @@ class Connection:
 
     def send(self, message: object) -> None:
         """Takes a message of Parsl's. Never raises, and holds up the caller SEND_TIMEOUT_S at most; what
-        cannot be taken then is counted as lost and logged."""
+        cannot be taken then is told to the collector as lost, and logged."""
         if os.getpid() != self._owner:
             self._send_to_parent(message)
         elif self._has_room():
             self._queue.put(message)
         else:
-            self._lose("the collector takes none, and the buffer is full")
+            self._lose(message, "the collector takes none, and the buffer is full")
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was sent, by forked children too, is acknowledged; returns whether it is."""
@@ -120,10 +139,11 @@ class Connection:
         counts = self._sender.counts
         if not complete or counts.lost:
             logger.warning(
-                "monitoring: of %d messages of this process the collector at %s acknowledged %d",
+                "monitoring: of %d messages of this process the collector at %s acknowledged %d%s",
                 counts.given,
                 self._address,
                 counts.acknowledged,
+                f"; {counts.spooled} are kept in {self._spool}" if counts.spooled else "",
             )
         return complete
 
@@ -144,32 +164,60 @@ class Connection:
         for run_id, data in encode(message):
             head = run_id.encode()[:255]
             try:
+                self._tell_parent_of_lost()
                 self._child_end.send(_MESSAGE + bytes([len(head)]) + head + data)
             except OSError as e:  # the parent is gone, or takes nothing, or the message is too large
                 logger.warning("monitoring: a message of a forked child (%d bytes) is lost: %s", len(data), e)
+                self._lost_in_child[kind_of(data)] += 1
+                if e.errno == errno.EMSGSIZE:
+                    with contextlib.suppress(OSError):
+                        self._tell_parent_of_lost()
 
-    def _lose(self, reason: str) -> None:
-        # Numbered, so that the collector's ledger shows it as missing. Behind those that wait.
-        if self._sender is not None:
-            self._sender.add_lost()
-        self._lost += 1
-        if self._lost == 1:
+    def _tell_parent_of_lost(self) -> None:
+        for kind in list(self._lost_in_child.elements()):
+            self._child_end.send(_LOST + kind.encode())
+            self._lost_in_child[kind] -= 1
+
+    def _lose(self, message: object, reason: str) -> None:
+        with self._lost_lock:
+            is_first = not self._lost
+            self._lost[kind_name(message)] += 1
+            if is_first:
+                self._queue.put(_Lost())  # behind those that wait
+        if not self._has_lost:
+            self._has_lost = True
             logger.warning("monitoring: a message to the collector at %s is lost: %s", self._address, reason)
+
+    def _tell_lost(self, sender: MessageSender) -> None:
+        with self._lost_lock:
+            lost, self._lost = self._lost, Counter()
+        for kind, count in lost.items():
+            sender.add_lost(kind, count)
 
     def _encode_queue(self) -> None:
         try:
             import_grpc()
         except ImportError as e:
-            self._lose(f"this worker's Python cannot import gRPC ({e}); `pip install parsl-collector` there")
+            self._has_lost = True
+            logger.warning(
+                "monitoring: this worker's messages are lost: its Python cannot import gRPC (%s); "
+                "`pip install parsl-collector` there",
+                e,
+            )
             return
         finally:
             _imported.set()
-        sender = self._sender = MessageSender(self._address, hostname=platform.node())
+        sender = self._sender = MessageSender(
+            self._address, hostname=platform.node(), spool=self._spool, spool_bytes=self._spool_bytes
+        )
         self._is_open.set()
         while True:
             message = self._queue.get()
             if isinstance(message, _Mark):
                 message.passed.set()
+                continue
+            if isinstance(message, _Lost):
+                self._tell_lost(sender)
                 continue
             for encoded in encode(message):
                 sender.add(encoded)
@@ -182,6 +230,9 @@ class Connection:
             if datagram.startswith(_MARK):
                 self._queue.put(self._marks.pop(datagram[1:]))
                 continue
+            if datagram.startswith(_LOST):
+                self._sender.add_lost(datagram[1:].decode())
+                continue
             start = 2 + datagram[1]
             self._sender.add(Encoded(datagram[2:start].decode(), datagram[start:]))
 
@@ -192,7 +243,7 @@ class Connection:
             return
 
         def on_sigterm(signum: int, frame: object) -> None:
-            self.close(SIGTERM_TIMEOUT_S)
+            self.close(SIGTERM_TIMEOUT_S - (0 if self._spool is None else SPILL_TIME_S))
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -207,8 +258,13 @@ class _Mark:
         self.passed = threading.Event()
 
 
+class _Lost:
+    """Goes through the queue behind all messages before those that were given up."""
+
+
 _MARK = b"F"
 _MESSAGE = b"M"
+_LOST = b"L"
 
 _imported = threading.Event()
 _forks_wait = False

@@ -54,6 +54,14 @@ def encode(tagged: object) -> list[Encoded]:
     return [_encode_one(kind, body)]
 
 
+def kind_name(tagged: object) -> str:
+    """The kind of one thing out of Parsl's queue, as Parsl names it; empty where it says none."""
+    try:
+        return _parts(tagged)[0]
+    except Exception:  # a tag may be anything
+        return ""
+
+
 def unreadable(reason: str, thing: object, run_id: str = "") -> Encoded:
     """What is sent in place of something that is no message."""
     try:

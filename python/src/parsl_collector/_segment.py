@@ -21,6 +21,9 @@ BAD_SUFFIX = ".bad"
 TEMPORARY_SUFFIX = ".tmp"
 """Added to the name of a segment that is not yet whole; it gets its name when it is."""
 
+DEFAULT_SPOOL_BYTES = 1024**3
+"""Bound of all segments of one sender together."""
+
 _OWNER, _ENVELOPE = 1, 2
 _HEAD = struct.Struct("<IIB")
 HEAD_BYTES = _HEAD.size

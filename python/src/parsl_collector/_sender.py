@@ -14,7 +14,8 @@ from parsl_collector._adopt import Adoption
 from parsl_collector._encode import Encoded
 from parsl_collector._link import Link
 from parsl_collector._outbox import Outbox
-from parsl_collector._spool import DEFAULT_SPOOL_BYTES, Spool
+from parsl_collector._segment import DEFAULT_SPOOL_BYTES
+from parsl_collector._spool import Spool
 
 DEFAULT_BUFFER_BYTES = 32 * 1024 * 1024
 """Bytes of messages that are kept in memory until they are acknowledged; at the bound `add` moves them to the

@@ -24,7 +24,6 @@ from parsl_collector._segment import (
     owner_here,
 )
 
-DEFAULT_SPOOL_BYTES = 1024**3
 _MOST_SEGMENT_BYTES = 4 * 1024 * 1024
 """A segment is removed as a whole, when all in it is acknowledged, and is rewritten as a whole."""
 
@@ -87,7 +86,7 @@ class Spool:
     """The segments of one sender in `directory`, which is made when first needed. At `most_bytes` samples are
     given up first, then state changes, the oldest first; the segments then tell them as lost."""
 
-    def __init__(self, directory: str, sender_id: str, most_bytes: int = DEFAULT_SPOOL_BYTES) -> None:
+    def __init__(self, directory: str, sender_id: str, most_bytes: int) -> None:
         self.directory = directory
         self.given_up = 0
         """Messages that were given up for want of room."""

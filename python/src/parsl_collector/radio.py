@@ -9,6 +9,8 @@ from parsl.monitoring.radios.base import MonitoringRadioReceiver, MonitoringRadi
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
 from parsl.utils import RepresentationMixin
 
+from parsl_collector._segment import DEFAULT_SPOOL_BYTES
+
 ADDRESS_ATTRIBUTE = "parsl_collector_address"
 """Attribute of a hub's queue: where its collector listens. A radio is given the queue, not the hub."""
 
@@ -21,10 +23,26 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
     address : str, optional
         "host:port" at which workers reach the collector. Default: where the run's CollectorHub has it listen;
         without its listen= only workers on the submit host reach that.
+    spool : str, optional
+        A directory for what a worker cannot send: on its node, or one that nodes share. What a worker leaves
+        there is sent by the next one on the same node, or by `parsl-collector spool`. It is made when it is
+        needed; a relative path is relative to where the worker runs. Default: none, and a worker that ends
+        while the collector is away gives up what it has not sent.
+    spool_bytes : int
+        Most that one worker process keeps there, in bytes; then its oldest samples are given up, and when it
+        has none its oldest messages. Default: 1 GiB.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        spool: str | None = None,
+        spool_bytes: int = DEFAULT_SPOOL_BYTES,
+    ) -> None:
         self.address = address
+        self.spool = spool
+        self.spool_bytes = spool_bytes
         self._collector_address = address
         self._queue: Queue | None = None
 
@@ -45,7 +63,7 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         if self._queue is not None:
             # In the submit process itself (threads): the queue is there already, and gRPC is not.
             return MultiprocessingQueueRadioSender(self._queue)
-        return _Sender(self._collector_address)
+        return _Sender(self._collector_address, self.spool, self.spool_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_queue": None}
@@ -54,11 +72,11 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
 class _Sender(MonitoringRadioSender):
     """Made anew by Parsl for each message, so it holds nothing: the connection is the process's."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, spool: str | None, spool_bytes: int) -> None:
         # Late: the submit process imports this module, and needs none of what a sender needs.
         from parsl_collector._connection import connection_to
 
-        self._connection = connection_to(address)
+        self._connection = connection_to(address, spool, spool_bytes)
 
     def send(self, message: object) -> None:
         self._connection.send(message)

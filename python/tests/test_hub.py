@@ -172,7 +172,12 @@ def test_close_is_bounded_when_the_database_stays_locked(tmp_path, capfd):
             hub.close()
 
     assert "1 of 2 messages stored" in (told := capfd.readouterr().err)
-    assert "1 are missing" in told
+    spool = tmp_path / "000" / "spool"
+    assert (
+        f'1 are kept in {spool}: send them with "parsl-collector spool {spool} --database {database}"' in told
+    )
+    assert "the collector acknowledged nothing for 0.5 s" in told
+    assert len(list(spool.iterdir())) == 1
     assert children_of_ours() == []
 
 

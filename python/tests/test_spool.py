@@ -22,11 +22,15 @@ from support import (
     has_rows,
     query,
     resource_info,
+    running_hub,
     task_info,
     wait_until,
+    workflow_end,
     workflow_start,
 )
+from test_radio import answers_of, worker
 
+from parsl_collector import CollectorRadio
 from parsl_collector._adopt import left_segments
 from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import encode
@@ -442,3 +446,162 @@ def test_a_spool_that_somebody_removed_is_told_as_lost_and_blocks_nothing(tmp_pa
             assert lost_by_kind(sender.address) == {"": 1}
         assert sender.counts == (2, 1, 0, 1, 0)
         assert count(running.database, "task") == 1
+
+
+def test_what_a_worker_could_not_send_when_it_ended_is_sent_by_the_next_one(tmp_path):
+    directory = tmp_path / "spool"
+    address = free_address()
+    program = f"""
+        import pickle
+        import parsl_collector._connection as connection
+        radio = pickle.loads(pickle.dumps(CollectorRadio(sys.argv[1], spool={str(directory)!r})))
+        connection.CLOSE_TIMEOUT_S = 0.5
+        for n in range(100):
+            radio.create_sender().send(resource_info(0, n))
+        if os.fork() == 0:
+            radio.create_sender().send(resource_info(1))
+            os._exit(0)
+        os.wait()
+        """
+    assert answers_of(worker(address, program)) == []
+    assert sequences_in(directory) == list(range(1, 102))
+    assert envelopes_in(directory)[-1].closing_note.last_sequence == 101
+
+    program += """
+        [made] = connection._connections.values()
+        made.flush(DEADLINE_S)
+        say(made._sender.adoption.wait(DEADLINE_S))
+        """
+    with collector(tmp_path / "m.db", address):
+        assert answers_of(worker(address, program)) == [True]
+
+        senders = status_of(address).senders
+    assert [(s.counts.stored, s.last_sequence, s.closed) for s in senders] == [(101, 101, True)] * 2
+    assert not directory.exists() or list(directory.iterdir()) == []
+
+
+def test_a_worker_that_is_terminated_leaves_on_disk_what_it_has_not_sent(tmp_path):
+    directory = tmp_path / "spool"
+    program = f"""
+        radio = CollectorRadio(sys.argv[1], spool={str(directory)!r})
+        for n in range(1000):
+            radio.create_sender().send(resource_info(0, n))
+        say("sent")
+        threading.Event().wait(DEADLINE_S)
+        """
+    process = worker(free_address(), program)
+    assert process.stdout.readline() == '"sent"\n'
+    process.terminate()
+
+    assert process.wait(DEADLINE_S) == -signal.SIGTERM
+    process.communicate()
+    assert sequences_in(directory) == list(range(1, 1001))
+    assert envelopes_in(directory)[-1].closing_note.last_sequence == 1000
+
+
+def test_messages_for_which_a_worker_has_no_room_are_told_as_lost_by_kind(tmp_path):
+    program = """
+        import parsl_collector._connection as connection
+        from support import task_info
+        connection.MOST_QUEUED = 10
+        for n in range(500):
+            radio.create_sender().send(resource_info(0, n, psutil_process_cwd="x" * 100_000))
+        for n in range(50):
+            radio.create_sender().send(task_info(n))
+        say("sent")
+        connection.CLOSE_TIMEOUT_S = DEADLINE_S
+        """
+    address = free_address()
+    process = worker(address, program)
+    assert process.stdout.readline() == '"sent"\n'
+    with collector(tmp_path / "m.db", address) as running:
+        process.communicate(timeout=DEADLINE_S)
+
+        samples = count(running.database, "resource")
+        assert 300 < samples < 400
+        assert lost_by_kind(address) == {"RESOURCE_INFO": 500 - samples, "TASK_INFO": 50}
+        [told] = status_of(address).senders
+    assert (told.last_sequence, told.closed, told.counts.missing) == (550, True, 0)
+
+
+def test_a_message_of_a_forked_child_that_is_too_large_for_its_parent_is_told_as_lost(tmp_path):
+    program = """
+        radio.create_sender()
+        if os.fork() == 0:
+            radio.create_sender().send(resource_info(0, psutil_process_cwd="x" * 5_000_000))
+            radio.create_sender().send(resource_info(1))
+            os._exit(0)
+        say(os.wait()[1])
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == [0]
+
+        assert lost_by_kind(running.address) == {"RESOURCE_INFO": 1}
+        assert query(running.database, "SELECT stored, last_sequence FROM collector_sender") == [(1, 2)]
+
+
+def test_a_radio_says_its_spool_where_it_is_shown():
+    shown = repr(CollectorRadio(spool="/tmp/spool", spool_bytes=1000))
+
+    assert "spool='/tmp/spool', spool_bytes=1000" in shown
+
+
+def test_a_hub_whose_collector_is_away_keeps_all_on_disk_says_where_and_the_next_hub_sends_it(
+    tmp_path, capfd
+):
+    spool = tmp_path / "spool"
+    address = free_address()
+    with running_hub(tmp_path, address=address, spool=str(spool), close_timeout=0.2) as hub:
+        hub.resource_msgs.put(workflow_start())
+        for n in range(20_000):
+            hub.resource_msgs.put(resource_info(seconds=n))
+        hub.resource_msgs.put(workflow_end())
+        hub.close()
+    told = capfd.readouterr().err
+    assert f"0 of 20,002 messages stored in the collector at {address}; 20,002 are kept in {spool}" in told
+    assert f'send them with "parsl-collector spool {spool} --to {address}"' in told
+    assert envelopes_in(spool)[-1].closing_note.last_sequence == 20_002
+    assert sequences_in(spool) == list(range(1, 20_003))
+
+    with collector(tmp_path / "m.db", address) as running:
+        with running_hub(tmp_path, address=address, spool=str(spool)) as hub:
+            hub.resource_msgs.put(workflow_start("another"))
+        assert "1 of 1 messages stored" in capfd.readouterr().err
+        assert stored_samples(running.database) == [(20_000, 20_000)]
+        status = status_of(address)
+    assert sorted((s.counts.stored, s.counts.missing, s.closed) for s in status.senders) == [
+        (1, 0, True),
+        (20_002, 0, True),
+    ]
+    assert list(spool.iterdir()) == []
+
+
+def test_a_drain_sends_what_a_killed_one_has_on_disk_before_the_last_line(tmp_path, caplog, capfd):
+    address = free_address()
+    with running_hub(tmp_path, address=address) as hub:
+        spool = tmp_path / "000" / "spool"
+        for n in range(1000):
+            hub.resource_msgs.put(task_info(n))
+        wait_until(lambda: len(sequences_in(spool)) == 1000, "the messages to be on disk")
+        hub._drain._process.kill()
+        wait_until(lambda: "the drain process died" in caplog.text, "its death to be told")
+        with collector(tmp_path / "m.db", address) as running:
+            hub.resource_msgs.put(task_info(1000))
+            hub.close()
+
+            assert count(running.database, "task") == 1001
+    assert f"1,001 of 1,001 messages stored in the collector at {address}" in capfd.readouterr().err
+    assert not spool.exists()
+
+
+def test_what_workers_gave_up_is_in_the_last_line_of_the_hub(tmp_path, capfd):
+    with running_hub(tmp_path) as hub:
+        hub.resource_msgs.put(workflow_start())
+        worker = MessageSender(hub.resource_msgs.parsl_collector_address)
+        assert worker.add(*encode(task_info()))
+        worker.add_lost("TASK_INFO", 2)
+        worker.add_lost("RESOURCE_INFO", 3)
+        assert worker.close(DEADLINE_S)
+
+    assert "2 of 7 messages stored" in (told := capfd.readouterr().err)
+    assert "; 5 were given up by their senders" in told

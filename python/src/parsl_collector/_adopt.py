@@ -7,6 +7,8 @@ import os
 import threading
 from collections import deque
 
+from google.protobuf.message import DecodeError
+
 from parsl_collector._encode import length_delimited
 from parsl_collector._link import Link
 from parsl_collector._log import logger_of
@@ -58,6 +60,12 @@ class Adoption:
         with self._changed:
             self._changed.wait_for(lambda: self._is_stopped or self.is_over, timeout)
             return self.is_over
+
+    def messages_left(self) -> int:
+        """How many are in the segments that are not all acknowledged, as far as these can be read."""
+        with self._changed:
+            under_way = {left.path for left, _ in (*self._in_flight, *self._unsent)}
+            return sum(_messages_in(path) for path in (*under_way, *self._paths))
 
     def stop(self) -> None:
         """Leaves the rest where it is."""
@@ -157,6 +165,13 @@ def _is_left(path: str) -> bool:
         logger.warning("monitoring: what is left in a spool cannot be sent: %s", e)
         return False
     return owner.is_of_this_host and not owner.is_alive
+
+
+def _messages_in(path: str) -> int:
+    try:
+        return sum(len(pb.Envelope.FromString(data).messages) for data in read_segment(path).envelopes)
+    except (OSError, ForeignFileError, DecodeError):
+        return 0
 
 
 def _put_away(left: _Left) -> None:

@@ -13,6 +13,7 @@ import pathlib
 import signal
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
@@ -73,6 +74,8 @@ class Trouble(NamedTuple):
     """Said to the hub when recording is impaired, and again with None when it is not any more."""
 
     reason: str | None
+    lost: int
+    """Messages that were given up so far."""
 
 
 class Report(NamedTuple):
@@ -80,10 +83,18 @@ class Report(NamedTuple):
 
     stored: int
     rejected: int
+    kept: int
+    """Messages that are in the spool."""
+    lost: int
+    """Messages that their sender gave up."""
     missing: int
-    """Messages that are known to exist and are not stored."""
+    """Messages that are known to exist and are neither stored nor kept nor given up."""
     problem: str
-    """Why something is missing; empty when nothing is."""
+    """Why not all is stored; empty when all is."""
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.kept and not self.lost and not self.missing
 
 
 class Settings(NamedTuple):
@@ -94,6 +105,8 @@ class Settings(NamedTuple):
     log_config: Any
     collector: CollectorCommand | None
     """The run's own collector; None when it is not the run's."""
+    spool: str
+    """Directory for what the collector does not take."""
     is_successor: bool = False
     """Whether a drain before this one was killed."""
 
@@ -144,7 +157,7 @@ class _Drain:
         self._settings = settings
         self._address = address
         # No hostname: what is drained was said by many hosts, and one that is missing is not this one.
-        self._sender = MessageSender(address, heartbeat=HEARTBEAT_S)
+        self._sender = MessageSender(address, heartbeat=HEARTBEAT_S, spool=settings.spool)
         self._read_at = time.monotonic()
         self._ended, self._end = ended, end
         self._patience: float | None = None
@@ -157,7 +170,7 @@ class _Drain:
         threading.Thread(target=self._read, name="parsl-collector-read", daemon=True).start()
         parent = multiprocessing.parent_process()
         assert parent is not None
-        acknowledged = -1
+        progress = -1
         while True:
             ready = wait([self._ended, self._control, parent.sentinel], self._patience or HEALTH_INTERVAL_S)
             if parent.sentinel in ready:
@@ -170,10 +183,12 @@ class _Drain:
             if not ready and self._patience is None:
                 self._look_after_health()
             elif not ready:
-                if self._sender.counts.acknowledged == acknowledged:
+                # What is read is progress too: it is on its way to the spool where nobody takes it.
+                counts = self._sender.counts
+                if counts.given + counts.acknowledged == progress:
                     break
-                acknowledged = self._sender.counts.acknowledged
-                self._say(Progress(acknowledged))
+                progress = counts.given + counts.acknowledged
+                self._say(Progress(counts.acknowledged))
         if self._patience is None and self._control.poll():
             self._hear()
         if self._patience is None:  # told by SIGTERM
@@ -228,23 +243,35 @@ class _Drain:
             except grpc.RpcError as e:
                 trouble = f"it does not answer: {e.details()}"
         if (trouble is None) != (self._trouble is None):
-            self._say(Trouble(trouble))
+            self._say(Trouble(trouble, self._sender.counts.lost))
         self._trouble = trouble
 
     def _end_in_good_order(self, patience: float) -> None:
-        acknowledged = -1
-        while not self._sender.flush(patience) and self._sender.counts.acknowledged != acknowledged:
-            acknowledged = self._sender.counts.acknowledged
-            self._say(Progress(acknowledged))
-        complete = self._sender.is_done and self._sender.close(patience)
-        self._sender.close(0)
-        counts = self._sender.counts
+        sender, adoption = self._sender, self._sender.adoption
+        assert adoption is not None
+        self._wait(lambda: sender.flush(patience), lambda: sender.counts.acknowledged)
+        if sender.is_done:
+            # What a drain before this one, or an earlier run in this directory, could not send.
+            self._wait(lambda: adoption.wait(patience), lambda: adoption.acknowledged)
+        complete = sender.is_done and sender.close(patience)
+        sender.close(0)
+        counts = sender.counts
         logger.info("%d of %d messages of the queue acknowledged", counts.acknowledged, counts.given)
-        if complete:
-            self._say(_final_report(self._address, self._sender))
+        if complete and adoption.is_over:
+            self._say(_final_report(self._address, sender))
         else:
-            problem = self._sender.trouble or f"the collector acknowledged nothing for {patience:g} s"
-            self._say(_own_report(self._sender, problem))
+            problem = f"the collector acknowledged nothing for {patience:g} s"
+            if sender.trouble is not None:
+                problem = f"the collector cannot be reached ({sender.trouble})"
+            self._say(_own_report(sender, problem))
+
+    def _wait(self, is_done: Callable[[], bool], progress: Callable[[], int]) -> None:
+        """Waits for `is_done`, which waits itself, as long as there is progress, and lets the hub know."""
+        is_going_on = True
+        while is_going_on:
+            before = progress()
+            is_going_on = not is_done() and progress() != before
+            self._say(Progress(progress()))
 
     def _await_silence(self, deadline: float) -> None:
         """Waits until the queue is empty, as far as can be known."""
@@ -263,19 +290,20 @@ class _Drain:
         logger.warning("The submit process is gone; sending what it left")
         deadline = time.monotonic() + ORPHAN_TIMEOUT_S
         self._await_silence(deadline)
-        if self._settings.collector is None:
-            self._sender.close(max(0.0, deadline - time.monotonic()))
-            return
         collector = None
-        while not self._sender.is_done and collector is None and time.monotonic() < deadline:
+        command = self._settings.collector
+        while command and not self._sender.is_done and collector is None and time.monotonic() < deadline:
             try:
-                collector = CollectorProcess(self._settings.collector, self._address)
+                collector = CollectorProcess(command, self._address)
             except (CollectorStartError, OSError) as e:
                 logger.info("The collector cannot be started yet: %s", e)
                 time.sleep(0.1)
         self._sender.close(max(0.0, deadline - time.monotonic()))
         if collector is not None:
             collector.stop()
+        kept = self._sender.counts.spooled
+        if kept > 0:
+            logger.warning("%d messages are kept in %s", kept, self._settings.spool)
 
 
 def _final_report(address: str, sender: MessageSender) -> Report:
@@ -312,6 +340,8 @@ def _final_report(address: str, sender: MessageSender) -> Report:
     return Report(
         stored=sum(count.stored for count in counts),
         rejected=sum(count.rejected for count in counts),
+        kept=0,
+        lost=sum(count.lost for count in counts),
         missing=missing,
         problem="they were sent and did not come" if missing else "",
     )
@@ -320,5 +350,12 @@ def _final_report(address: str, sender: MessageSender) -> Report:
 def _own_report(sender: MessageSender, problem: str) -> Report:
     """What the drain knows by itself, without the other senders."""
     counts = sender.counts
-    stored = counts.acknowledged - counts.rejected
-    return Report(stored, counts.rejected, counts.given - counts.acknowledged, problem)
+    adopted = 0 if sender.adoption is None else sender.adoption.messages_left()
+    return Report(
+        stored=counts.acknowledged - counts.rejected,
+        rejected=counts.rejected,
+        kept=counts.spooled + adopted,
+        lost=counts.lost,
+        missing=counts.given - counts.acknowledged - counts.spooled - counts.lost,
+        problem=problem,
+    )

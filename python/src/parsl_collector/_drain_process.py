@@ -131,6 +131,7 @@ class DrainProcess:
 
 def _tell(trouble: Trouble) -> None:
     if trouble.reason is None:
-        logger.warning("monitoring: messages are stored again; none was lost")
+        lost = f"{trouble.lost} were given up" if trouble.lost else "none was lost"
+        logger.warning("monitoring: messages are stored again; %s", lost)
     else:
         logger.warning("monitoring: messages wait, because they cannot be stored: %s", trouble.reason)

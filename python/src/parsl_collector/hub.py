@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import re
+import shlex
 import socket
 import sys
 import warnings
@@ -51,8 +53,13 @@ class CollectorHub(MonitoringHub):
     insecure : bool
         Allow to listen on other addresses than loopback without TLS and token.
     close_timeout : float
-        Seconds without an acknowledgement after which close() gives up the messages that the collector has
-        not yet taken (its database may be locked, say). An idle hub closes at once.
+        Seconds without an acknowledgement after which close() leaves the messages that the collector has not
+        yet taken (its database may be locked, say) in the spool. An idle hub closes at once.
+    spool : str, optional
+        A directory for the messages that the collector does not take: it is away, or so slow that memory is
+        full. They are sent when it is there again; what is left at the end of the program is sent by the next
+        hub with the same directory on this host, or by the command that the last line names. It is made when
+        it is needed. Default: the folder spool in the run's own directory (runinfo/000, say).
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class CollectorHub(MonitoringHub):
         durability: str = "full",
         insecure: bool = False,
         close_timeout: float = DEFAULT_CLOSE_TIMEOUT_S,
+        spool: str | None = None,
     ) -> None:
         # Not MonitoringHub.__init__: it refuses to work without SQLAlchemy, which nothing here needs.
         for name, value, successor in (
@@ -99,6 +107,7 @@ class CollectorHub(MonitoringHub):
         self.durability = durability
         self.insecure = insecure
         self.close_timeout = close_timeout
+        self.spool = spool
         self.monitoring_hub_active = False
 
     def start(self, dfk_run_dir: str, config_run_dir: str | os.PathLike, log_config: Any = None) -> None:
@@ -113,7 +122,9 @@ class CollectorHub(MonitoringHub):
         level = logging.DEBUG if self.monitoring_debug else logging.INFO
         self._collector: CollectorProcess | None = None
         # The drain first: it takes as long to import what it needs as the collector takes to start.
-        self._drain = DrainProcess(self.resource_msgs, Settings(dfk_run_dir, level, log_config, command))
+        self._spool = os.path.abspath(self.spool or os.path.join(dfk_run_dir, "spool"))
+        settings = Settings(dfk_run_dir, level, log_config, command, self._spool)
+        self._drain = DrainProcess(self.resource_msgs, settings)
         try:
             if command is not None:
                 self._collector = CollectorProcess(command, self.listen)
@@ -133,15 +144,15 @@ class CollectorHub(MonitoringHub):
 
     def close(self) -> None:
         """Returns when everything is committed, at once when that is so; when the collector takes nothing for
-        close_timeout seconds it gives up. Says how many messages are stored."""
+        close_timeout seconds the rest stays in the spool. Says how many messages are stored."""
         if not self.monitoring_hub_active:
             return
         self.monitoring_hub_active = False
         atexit.unregister(self.close)
         report = self._drain.end(self.close_timeout)
         self.resource_msgs.close()
-        is_complete = report is not None and not report.missing
-        if is_complete:
+        is_complete = report is not None and report.is_complete
+        if report is not None and not report.missing and not report.kept:
             self.resource_msgs.join_thread()
         else:
             # Nobody reads the queue any more: its feeder would wait for ever on a full pipe.
@@ -149,6 +160,9 @@ class CollectorHub(MonitoringHub):
         if self._collector is not None:
             # One that could not write for so long will hardly do so now.
             self._collector.stop(STOP_TIMEOUT_S if is_complete else min(STOP_TIMEOUT_S, self.close_timeout))
+        if self.spool is None:
+            with contextlib.suppress(OSError):  # there is none, or something is kept in it
+                os.rmdir(self._spool)
         self._tell(report)
 
     def _command(self, log_path: str) -> CollectorCommand:
@@ -163,20 +177,33 @@ class CollectorHub(MonitoringHub):
     def _tell(self, report: Report | None) -> None:
         if report is None:
             line = "parsl-collector: the drain process died; what it had not yet sent is not stored"
+            if os.path.isdir(self._spool):
+                line += f", but for what it kept in {self._spool}: send that with {self._spool_command()}"
         else:
-            total = report.stored + report.rejected + report.missing
+            total = report.stored + report.rejected + report.kept + report.lost + report.missing
             line = f"parsl-collector: {report.stored:,} of {total:,} messages stored in {self._where()}"
             if report.rejected:
                 line += f"; {report.rejected:,} that no table takes are kept in its table collector_rejected"
+            if report.kept:
+                line += f"; {report.kept:,} are kept in {self._spool}: send them with {self._spool_command()}"
+            if report.lost:
+                line += f"; {report.lost:,} were given up by their senders"
             if report.missing:
                 line += f"; {report.missing:,} are missing: {report.problem}"
             elif report.problem:
                 line += f"; {report.problem}"
             if self._drain.deaths:
                 line += "; the drain process died on the way, and what it had not yet sent is not counted"
-        is_complete = report is not None and not report.missing and not self._drain.deaths
+        is_complete = report is not None and report.is_complete and not self._drain.deaths
         logger.log(logging.INFO if is_complete else logging.ERROR, line)
         print(line, file=sys.stderr, flush=True)
+
+    def _spool_command(self) -> str:
+        if self._collector is None:
+            target = f"--to {self.address}"
+        else:
+            target = f"--database {shlex.quote(_database_of(self.logging_endpoint))}"
+        return f'"parsl-collector spool {shlex.quote(self._spool)} {target}"'
 
     def _where(self) -> str:
         if self._collector is None:

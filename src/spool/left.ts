@@ -163,10 +163,11 @@ function isRefusal(cause: unknown): cause is CollectorError {
   return cause instanceof CollectorError && cause.code === "invalid-envelope";
 }
 
-/** Undefined for bytes that are no envelope. */
+/** Undefined for bytes that are no envelope, and for one with sequences that no sender reaches. */
 function outgoing(bytes: Uint8Array): OutgoingEnvelope | undefined {
   try {
     const { senderId, firstSequence, messages } = Envelope.decode(bytes);
+    if (!Number.isSafeInteger(Number(firstSequence) + messages.length)) return undefined;
     return { bytes, senderId, firstSequence: Number(firstSequence), count: messages.length };
   } catch {
     return undefined;

@@ -137,6 +137,17 @@ test("a record that is no envelope is told of, and all others are sent", async (
   t.regex(options.problems[0] ?? "", /1 of its records are no envelopes; all others are sent/);
 });
 
+test("an envelope whose sequences no field can hold is told of, and all others are sent", async (t) => {
+  const options = sending();
+  const path = leave(options.disk, 1);
+  const { messages, ...head } = Envelope.decode(envelopeOf([sample(1), sample(2)]));
+  const beyond = Envelope.encode({ ...head, messages, firstSequence: 2n ** 64n - 1n }).finish();
+  options.disk.append(path, envelopeRecord(beyond));
+
+  t.deepEqual(await sendLeft(options), { segments: 1, messages: 2, bad: 1 });
+  t.deepEqual(options.sequences, ["a1"]);
+});
+
 test("when the collector goes away the rest stays where it is, and nothing is told as sent", async (t) => {
   let left = 2;
   const options = sending(new SimulatedDisk(), {

@@ -10,15 +10,18 @@ export type FaultPoint =
   | "spool: segment acknowledged"
   | "batcher: before acknowledgement";
 
-let handler: ((point: FaultPoint) => void) | undefined;
+type Handler = (point: FaultPoint, where: string) => void;
 
-/** Tells a test that this moment has come. Nothing outside a test sets a handler. */
-export function faultPoint(point: FaultPoint): void {
-  handler?.(point);
+let handler: Handler | undefined;
+
+/** Tells a test that this moment has come, and in which object of its kind. Nothing outside a test sets a
+ *  handler. */
+export function faultPoint(point: FaultPoint, where = ""): void {
+  handler?.(point, where);
 }
 
 /** Calls `told` at each moment from now on, in this process; undefined ends that. What it throws comes out
  *  of the code at that place. For tests. */
-export function atFaultPoints(told: ((point: FaultPoint) => void) | undefined): void {
+export function atFaultPoints(told: Handler | undefined): void {
   handler = told;
 }

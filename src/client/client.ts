@@ -217,8 +217,7 @@ export class Client implements AsyncDisposable {
 
   /** Everything up to this sequence is acknowledged, or told as lost. */
   get #acknowledgedUpTo(): number {
-    const spooled = this.#overflow?.firstSequence;
-    return spooled === undefined ? this.#window.leftUpTo : spooled - 1;
+    return Math.min(this.#window.leftUpTo, (this.#overflow?.from ?? Infinity) - 1);
   }
 
   get #spooled(): number {

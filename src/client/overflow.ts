@@ -22,7 +22,7 @@ export class Overflow {
   readonly #spool: Spool;
   readonly #options: OverflowOptions;
   /** Of cuts that were on their way when they were moved: their acknowledgements may still come. */
-  #moved = new WeakMap<Cut, SpoolEntry>();
+  readonly #moved = new WeakMap<Cut, SpoolEntry>();
   #onTheWay = 0;
   /** Whether one travels at a time, to find the one that is refused; and the one that does. */
   #isAlone = false;
@@ -41,9 +41,9 @@ export class Overflow {
     return this.#spool.isEmpty;
   }
 
-  /** The first message that is not acknowledged; undefined when there is none. */
-  get firstSequence(): number | undefined {
-    return this.#spool.firstSequence;
+  /** The lowest sequence that is neither acknowledged nor told as lost; infinite when there is none. */
+  get from(): number {
+    return this.#spool.from;
   }
 
   /** Messages that are not acknowledged. */
@@ -108,7 +108,6 @@ export class Overflow {
 
   /** The connection broke: all that is not acknowledged is sent again. */
   rewind(): void {
-    this.#moved = new WeakMap();
     this.#onTheWay = 0;
     this.#spool.rewind();
   }

@@ -27,8 +27,8 @@ export interface SpoolOptions {
 
 /** An envelope on disk. */
 export interface SpoolEntry {
-  /** Sequence of the first message; 0 when there is none. */
-  readonly firstSequence: number;
+  /** Lowest sequence that it sends or tells as lost; infinite for a closing note alone. */
+  readonly from: number;
   /** Messages in it; 0 where it only tells losses or is a closing note. */
   readonly count: number;
   readonly tellsLosses: boolean;
@@ -42,10 +42,13 @@ export interface SpoolEntry {
   instead: Uint8Array | undefined;
 }
 
-type Place = Pick<SpoolEntry, "firstSequence" | "count" | "tellsLosses">;
+type Place = Pick<SpoolEntry, "from" | "count" | "tellsLosses">;
 
 /** Of an entry that tells losses. */
-const tellingPlace: Place = { firstSequence: 0, count: 0, tellsLosses: true };
+function placeOf(losses: readonly Loss[]): Place {
+  const from = losses.reduce((least, { first }) => Math.min(least, first), Infinity);
+  return { from, count: 0, tellsLosses: true };
+}
 
 interface OwnSegment {
   readonly path: string;
@@ -67,7 +70,7 @@ export class Spool {
   readonly #mostSegmentBytes: number;
   readonly #onDamage: (problem: CollectorError) => void;
   #segments: OwnSegment[] = [];
-  /** Everything that is not acknowledged, by sequence; closing notes and told losses last. */
+  /** Everything that is not acknowledged, by sequence. */
   #entries: SpoolEntry[] = [];
   /** Entries before this place are acknowledged, or were rewritten as others. */
   #front = 0;
@@ -110,10 +113,9 @@ export class Spool {
     return this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** The first message that is not acknowledged; undefined when there is none. */
-  get firstSequence(): number | undefined {
-    const first = this.#entries[this.#front];
-    return first === undefined || first.count === 0 ? undefined : first.firstSequence;
+  /** The lowest sequence that is neither acknowledged nor told as lost; infinite when there is none. */
+  get from(): number {
+    return this.#entries[this.#front]?.from ?? Infinity;
   }
 
   /** Writes envelopes and syncs them: when it returns they survive a power cut. Their sequences are above all
@@ -128,7 +130,7 @@ export class Spool {
         added.push(entry);
         touched.add(entry.segment);
       });
-      faultPoint("spool: written");
+      faultPoint("spool: written", this.directory);
       // A segment may have been rewritten for room meanwhile, and given up: then there is nothing to sync.
       for (const segment of touched) if (this.#segments.includes(segment)) this.#disk.sync(segment.path);
     } catch (cause) {
@@ -148,7 +150,8 @@ export class Spool {
       if (entry === undefined || entry.isSent || entry.isAcknowledged) continue;
       this.#next += 1;
       entry.isSent = true;
-      const { firstSequence, count } = entry;
+      const { from, count } = entry;
+      const firstSequence = count === 0 ? 0 : from;
       const bytes = this.#read(entry);
       return { entry, envelope: { bytes, senderId: this.#owner.senderId, firstSequence, count } };
     }
@@ -169,7 +172,7 @@ export class Spool {
     this.#next = Math.max(this.#next, this.#front);
     const { segment } = entry;
     if (segment.open === 0 && this.#segments.includes(segment)) {
-      faultPoint("spool: segment acknowledged");
+      faultPoint("spool: segment acknowledged", this.directory);
       this.#remove(segment);
     }
     // Half of them are done: forgetting them costs no more than it did to pass them.
@@ -195,12 +198,13 @@ export class Spool {
   #write({ bytes, firstSequence, count }: OutgoingEnvelope, isSent: boolean): SpoolEntry {
     const opening = openingOf(this.#owner);
     let record = envelopeRecord(bytes);
-    let place = { firstSequence, count, tellsLosses: false };
+    let place: Place = { from: count === 0 ? Infinity : firstSequence, count, tellsLosses: false };
     if (opening.length + record.length > this.#mostBytes) {
       const envelope = Envelope.decode(bytes);
       this.#lost += count;
-      record = envelopeRecord(this.#telling(without(envelope, () => true).lost));
-      place = tellingPlace;
+      const { lost } = without(envelope, () => true);
+      record = envelopeRecord(this.#telling(lost));
+      place = placeOf(lost);
     }
     this.#makeRoom(opening.length + record.length);
     let segment = this.#segments.at(-1);
@@ -289,11 +293,12 @@ export class Spool {
       lost += countOf(rest.lost);
       losses.push(...lossesIn(envelope), ...rest.lost);
       for (const part of rest.kept) {
-        const place = { firstSequence: Number(part.firstSequence), count: part.messages.length };
-        keep(Envelope.encode(part).finish(), { ...place, tellsLosses: false });
+        const count = part.messages.length;
+        const from = count === 0 ? Infinity : Number(part.firstSequence);
+        keep(Envelope.encode(part).finish(), { from, count, tellsLosses: false });
       }
     }
-    if (losses.length > 0) keep(this.#telling(losses), tellingPlace);
+    if (losses.length > 0) keep(this.#telling(losses), placeOf(losses));
     const before = segment.entries;
     this.#replaceFile(segment, kept);
     // Others are in their place.
@@ -312,7 +317,7 @@ export class Spool {
     this.#disk.remove(temporary);
     this.#disk.create(temporary, Buffer.concat([opening, ...records]));
     this.#disk.sync(temporary);
-    faultPoint("spool: segment rewritten");
+    faultPoint("spool: segment rewritten", this.directory);
     this.#disk.rename(temporary, segment.path);
     segment.bytes = opening.length;
     kept.forEach(({ entry }, index) => {
@@ -333,7 +338,7 @@ export class Spool {
    *  its messages as lost. */
   #read(entry: SpoolEntry): Uint8Array {
     if (entry.instead !== undefined) return entry.instead;
-    const { segment, offset, length, firstSequence, count } = entry;
+    const { segment, offset, length, from, count } = entry;
     let reason = "it is damaged";
     try {
       const [record] = readRecords(this.#disk.read(segment.path, offset, length), "")?.records ?? [];
@@ -341,10 +346,10 @@ export class Spool {
     } catch (cause) {
       reason = reasonOf(cause);
     }
-    const lost = count === 0 ? [] : [{ kind: "", first: firstSequence, last: firstSequence + count - 1 }];
+    const lost = count === 0 ? [] : [{ kind: "", first: from, last: from + count - 1 }];
     entry.instead = this.#telling(lost);
     this.#lost += count;
-    const what = `${String(count)} messages from sequence ${String(firstSequence)} on`;
+    const what = `${String(count)} messages from sequence ${String(from)} on`;
     this.#onDamage(
       new CollectorError("spool", `read ${segment.path}: ${reason}; ${what} are lost, and are told as lost`),
     );
@@ -353,11 +358,10 @@ export class Spool {
 
   /** Lists anew what is not acknowledged. */
   #arrange(): void {
-    const order = ({ count, firstSequence }: SpoolEntry): number => (count === 0 ? Infinity : firstSequence);
     this.#entries = this.#segments
       .flatMap(({ entries }) => entries)
       .filter(({ isAcknowledged }) => !isAcknowledged)
-      .sort((a, b) => (order(a) === order(b) ? 0 : order(a) - order(b)));
+      .sort((a, b) => (a.from === b.from ? 0 : a.from - b.from)); // a note minus a note is no number
     this.#front = this.#next = 0;
   }
 

@@ -21,7 +21,7 @@ import { diceOf } from "../support/dice.js";
 import { envelopeOf } from "../support/encoded.js";
 import { messageOnFewKeys, tablesOf } from "../support/few-keys.js";
 import { acknowledgementsOf, openWriter } from "../support/writer.js";
-import { host, lostKind, World } from "./world.js";
+import { host, World } from "./world.js";
 
 /** As many as whoever runs it asks for; without a word, those of a test suite. */
 const toldRuns = process.env["PARSL_COLLECTOR_MODEL_RUNS"];
@@ -36,10 +36,11 @@ type Step =
   | { readonly do: "send"; readonly sender: number; readonly messages: readonly Message[] }
   | { readonly do: "deliver"; readonly count: number; readonly again: boolean }
   | { readonly do: "answer"; readonly count: number }
-  | { readonly do: "commit" | "stray" | "advance" }
-  | { readonly do: "cut" | "close" | "burst"; readonly sender: number }
+  | { readonly do: "commit" | "stray" | "advance" | "inherit" }
+  | { readonly do: "cut" | "close" | "burst" | "break disk"; readonly sender: number }
   | { readonly do: "crash collector"; readonly point: FaultPoint | "now" }
-  | { readonly do: "crash sender"; readonly sender: number; readonly then: "resend" | "give up" | "nothing" };
+  | { readonly do: "crash sender"; readonly sender: number; readonly then: "resend" | "inherit" | "nothing" }
+  | { readonly do: "crash a sender"; readonly point: FaultPoint };
 
 /** Year 33658: no table can hold it, and it is kept as rejected. */
 const tooLate = { seconds: 10n ** 12n, nanos: 0 };
@@ -78,7 +79,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.constant({ do: "advance" as const }) },
   { weight: 2, arbitrary: fc.constant({ do: "stray" as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("cut" as const), sender }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("close" as const, "burst" as const), sender }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("close", "burst", "break disk"), sender }) },
+  { weight: 1, arbitrary: fc.constant({ do: "inherit" as const }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("crash a sender" as const),
+      point: fc.constantFrom<FaultPoint>(
+        "spool: written",
+        "spool: segment rewritten",
+        "spool: segment acknowledged",
+      ),
+    }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -98,7 +111,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("crash sender" as const),
       sender,
-      then: fc.constantFrom("resend" as const, "give up" as const, "nothing" as const),
+      then: fc.constantFrom("resend" as const, "inherit" as const, "nothing" as const),
     }),
   },
 );
@@ -132,6 +145,15 @@ async function take(world: World, step: Step): Promise<void> {
     case "burst":
       world.send(step.sender, burst);
       break;
+    case "break disk":
+      world.breakDisk(step.sender);
+      break;
+    case "inherit":
+      world.inherit();
+      break;
+    case "crash a sender":
+      world.armSender(step.point);
+      break;
     case "crash collector":
       world.crashCollector(step.point);
       break;
@@ -144,21 +166,22 @@ async function take(world: World, step: Step): Promise<void> {
 
 /** What the ledger must say of each sender that was heard of. */
 function truthOf(world: World): unknown[] {
-  return world.senders.flatMap(({ client, messages, gaveUpFrom }) => {
+  return world.senders.flatMap(({ client, messages }) => {
     const heard = world.stored.get(client.senderId);
     if (heard === undefined) return [];
-    const lostUpTo = gaveUpFrom === undefined ? 0 : messages.length;
+    const told = world.told.get(client.senderId) ?? new Map<number, string>();
     const closed = world.closed.has(client.senderId);
-    const last = closed ? messages.length : Math.max(lostUpTo, ...heard);
+    const last = closed ? messages.length : Math.max(0, ...told.keys(), ...heard);
     const sequences = Array.from({ length: last }, (_, index) => index + 1);
-    const lost = sequences.filter((one) => !heard.has(one) && gaveUpFrom !== undefined && one >= gaveUpFrom);
+    const lost = sequences.filter((one) => !heard.has(one) && told.has(one));
+    const kinds = [...new Set(lost.map((one) => told.get(one) ?? ""))].sort();
     const rejected = [...heard].filter((one) => messages[one - 1] === unstorable).length;
     return {
       ...{ senderId: client.senderId, lastSequence: last, closed, rejected },
       stored: heard.size - rejected,
       repeated: world.repeated.get(client.senderId) ?? 0,
-      lost: lost.length === 0 ? [] : [[lostKind, lost.length]],
-      missing: sequences.filter((one) => !heard.has(one) && !lost.includes(one)),
+      lost: kinds.map((kind) => [kind, lost.filter((one) => told.get(one) === kind).length]),
+      missing: sequences.filter((one) => !heard.has(one) && !told.has(one)),
     };
   });
 }
@@ -172,7 +195,7 @@ function ledgerOf(world: World): unknown[] {
       rejected: Number(counts?.rejected),
       stored: Number(counts?.stored),
       repeated: Number(counts?.repeated),
-      lost: lost.map(({ kind, count }) => [kind, Number(count)]),
+      lost: lost.map(({ kind, count }) => [kind, Number(count)]).sort(),
       missing: missing.flatMap(({ first, last }) =>
         Array.from({ length: Number(last - first) + 1 }, (_, index) => Number(first) + index),
       ),
@@ -248,10 +271,11 @@ test("what was acknowledged is stored once, whatever dies, repeats, comes late o
         fc.integer(),
         async (steps, diceSeed) => {
           made += 1;
-          const world = new World(newFile(), newPath, diceOf(diceSeed), 3);
+          const world = new World(newFile(), newPath, diceOf(diceSeed));
           try {
             for (const one of steps) await take(world, one);
             await world.drain();
+            world.mustHaveKept();
             const ledger = ledgerOf(world);
             world.close();
             const truth = truthOf(world);

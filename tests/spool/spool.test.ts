@@ -91,7 +91,7 @@ test("what was sent and not acknowledged is offered again after a break, and not
 
   spool.rewind();
 
-  t.is(spool.firstSequence, 2);
+  t.is(spool.from, 2);
   t.deepEqual(offered(spool).sequences, [2, 3, 4]);
 });
 
@@ -283,7 +283,7 @@ test("a part that takes the place of an envelope is sent in its order", (t) => {
   spool.replace(first.entry, envelopes(samples(2), 1));
   spool.rewind();
 
-  t.is(spool.firstSequence, 1);
+  t.is(spool.from, 1);
   t.deepEqual(offered(spool).sequences, [1, 2, 3, 4]);
 });
 

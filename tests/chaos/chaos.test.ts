@@ -10,7 +10,7 @@ import { runChaos } from "./run.js";
 /** PARSL_COLLECTOR_CHAOS_SECONDS makes it longer. */
 const seconds = Number(process.env["PARSL_COLLECTOR_CHAOS_SECONDS"] ?? 60);
 
-test("through cuts, delays and kills at random, what was acknowledged is stored, and nothing twice", async (t) => {
+test("through cuts, delays and kills at random, what was acknowledged or spooled is stored, and nothing twice", async (t) => {
   t.timeout(seconds * 1_000 + 300_000);
   const directory = mkdtempSync(join(tmpdir(), "parsl-collector-chaos-"));
   t.teardown(() => {
@@ -18,9 +18,12 @@ test("through cuts, delays and kills at random, what was acknowledged is stored,
   });
   t.log(`what a failure leaves is in ${directory}`);
 
-  const { faults, rows, troubles } = await runChaos(t, { seconds, dice: rollDice(t), directory });
+  const { faults, rows, spooled, troubles } = await runChaos(t, { seconds, dice: rollDice(t), directory });
 
-  t.log(`${String(rows)} rows; ${JSON.stringify(troubles)}`);
+  t.log(
+    `${String(rows)} rows; up to ${String(spooled)} messages in a sender's spool; ${JSON.stringify(troubles)}`,
+  );
   t.deepEqual(faults, []);
   t.true(rows > 0);
+  t.true(spooled > 0);
 });

@@ -5,9 +5,10 @@ import { startCollector, type RunningCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
 import type { Dice } from "../support/dice.js";
 import type { Scope } from "../support/scope.js";
+import { runToEnd } from "../support/run.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { within } from "../support/wait.js";
-import { SenderProcess, type Language } from "./senders.js";
+import { SenderProcess, type Kind } from "./senders.js";
 import { faultsOf } from "./verdict.js";
 
 export interface ChaosOptions {
@@ -23,11 +24,20 @@ export interface ChaosReport {
   /** One line each; none when nothing was lost and nothing is twice. */
   readonly faults: readonly string[];
   readonly rows: number;
+  /** Most messages that one sender was seen to have in its spool. */
+  readonly spooled: number;
   /** How often each trouble was made. */
   readonly troubles: Readonly<Record<string, number>>;
 }
 
-const languages: readonly Language[] = ["python", "typescript", "python", "typescript"];
+/** Of each language one that keeps all in memory and one with a spool. A directory is shared by a sender and those
+ *  that come after it, of the other language too. */
+const kinds = (spool: string): readonly Kind[] => [
+  { language: "python", spool: undefined },
+  { language: "typescript", spool: undefined },
+  { language: "python", spool },
+  { language: "typescript", spool },
+];
 
 /** Longest that senders may take, after the trouble, to send what they have, in ms. */
 const closeDeadlineMs = 120_000;
@@ -42,12 +52,13 @@ export async function runChaos(t: Scope, { seconds, dice, directory }: ChaosOpti
   const { address } = collector;
   const proxy = await TcpProxy.start(t, address);
   const all: SenderProcess[] = [];
-  const start = (language: Language): SenderProcess => {
-    const sender = new SenderProcess(t, language, proxy.address, directory, all.length);
+  const start = (kind: Kind): SenderProcess => {
+    const sender = new SenderProcess(t, kind, proxy.address, directory, all.length);
     all.push(sender);
     return sender;
   };
-  const running = languages.map(start);
+  const spool = join(directory, "spool");
+  const running = kinds(spool).map(start);
 
   const acts: Readonly<Record<string, () => unknown>> = {
     cut: () => proxy.cut(),
@@ -70,7 +81,7 @@ export async function runChaos(t: Scope, { seconds, dice, directory }: ChaosOpti
       const killed = running[place];
       if (killed === undefined) return;
       await killed.kill();
-      running[place] = start(killed.language);
+      running[place] = start(killed);
     },
   };
   const names = Object.keys(acts);
@@ -86,7 +97,11 @@ export async function runChaos(t: Scope, { seconds, dice, directory }: ChaosOpti
   proxy.delayMs = 0;
   const closed = Promise.all(running.map((sender) => sender.close()));
   await within("the senders' end", closed, closeDeadlineMs);
+  // What senders left that were killed when no other came after them.
+  const { exit, stdout, stderr } = await runToEnd(t, ["spool", spool, "--to", address]);
+  if (exit !== 0) faults.push(`the spool cannot be emptied: ${stdout}${stderr}`);
   await collector.stop();
   const db = openDatabase(t, database);
-  return { faults: [...faults, ...faultsOf(db, all)], rows: db.count("resource"), troubles };
+  const spooled = Math.max(...all.map(({ log }) => log.spooled));
+  return { faults: [...faults, ...faultsOf(db, all)], rows: db.count("resource"), spooled, troubles };
 }

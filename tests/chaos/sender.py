@@ -1,9 +1,10 @@
 """A Python sender of the chaos run: sends samples until SIGTERM, and logs how many are acknowledged.
 
-usage: sender.py ADDRESS LOG NUMBER
+usage: sender.py ADDRESS LOG NUMBER [SPOOL]
 
 Each sample carries a mark that no other does, "<sender id>:<sequence>". The log has the sender's id, then a
-line "acknowledged N" for each N that was seen, and "closed N" at an end with everything acknowledged.
+line "acknowledged N" for each N that was seen, "safe N" for those that are acknowledged or in the spool, and
+"closed N" at an end with everything acknowledged.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ KIND = SimpleNamespace(name="RESOURCE_INFO")
 BEGAN = datetime.datetime(2026, 1, 1)
 
 
-def main(address: str, log_path: str, number: str) -> None:
+def main(address: str, log_path: str, number: str, spool: str | None = None) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    sender = MessageSender(address, buffer_bytes=1024 * 1024)
+    sender = MessageSender(address, buffer_bytes=1024 * 1024, spool=spool)
     os.write(log, f"{sender.sender_id}\n".encode())
     sent = 0
-    logged = 0
+    logged = logged_safe = 0
     while not stop.wait(PACE_S):
         for _ in range(BURST):
             body = {
@@ -48,10 +49,14 @@ def main(address: str, log_path: str, number: str) -> None:
             (message,) = encode((KIND, body))
             if sender.add(message, timeout=PACE_S):
                 sent += 1
-        acknowledged = sender.counts.acknowledged
+        counts = sender.counts
+        acknowledged, safe = counts.acknowledged, counts.acknowledged + counts.spooled
         if acknowledged > logged:
             os.write(log, f"acknowledged {acknowledged}\n".encode())
             logged = acknowledged
+        if safe > logged_safe:
+            os.write(log, f"safe {safe}\n".encode())
+            logged_safe = safe
     if sender.close():
         os.write(log, f"closed {sent}\n".encode())
 

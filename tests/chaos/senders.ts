@@ -22,26 +22,43 @@ export interface SenderLog {
   readonly senderId: string | undefined;
   /** Messages from the first on that it saw acknowledged. */
   readonly acknowledged: number;
+  /** Messages from the first on that it saw acknowledged or had in its spool. */
+  readonly safe: number;
+  /** Most messages that were seen in its spool. */
+  readonly spooled: number;
   /** Messages that it sent in all; undefined unless it ended with all of them acknowledged. */
   readonly closed: number | undefined;
+}
+
+/** What a sender is, and its successor when it is killed. */
+export interface Kind {
+  readonly language: Language;
+  readonly spool: string | undefined;
 }
 
 /** A sender in a process of its own, which sends until it is told to close. */
 export class SenderProcess {
   readonly language: Language;
   readonly logPath: string;
+  /** Where it spools; undefined for one that keeps all in memory. */
+  readonly spool: string | undefined;
   readonly #process;
   readonly #ended: Promise<unknown>;
   killed = false;
 
-  constructor(t: Scope, language: Language, address: string, directory: string, number: number) {
+  constructor(t: Scope, { language, spool }: Kind, address: string, directory: string, number: number) {
     this.language = language;
+    this.spool = spool;
     this.logPath = join(directory, `sender-${String(number)}-${language}.log`);
     const [command, program] = programs[language];
     const stderr = openSync(`${this.logPath}.stderr`, "a");
-    this.#process = spawn(command, [program, address, this.logPath, String(number)], {
-      stdio: ["ignore", "ignore", stderr],
-    });
+    this.#process = spawn(
+      command,
+      [program, address, this.logPath, String(number), ...(spool === undefined ? [] : [spool])],
+      {
+        stdio: ["ignore", "ignore", stderr],
+      },
+    );
     closeSync(stderr);
     this.#ended = once(this.#process, "close");
     t.teardown(() => this.#process.kill("SIGKILL"));
@@ -63,10 +80,21 @@ export class SenderProcess {
     const text = existsSync(this.logPath) ? readFileSync(this.logPath, "utf8") : "";
     const [senderId] = text.split("\n", 1);
     const closed = /^closed (\d+)$/m.exec(text)?.[1];
-    const seen = [...text.matchAll(/^acknowledged (\d+)$/gm)].map(([, count]) => Number(count));
+    const highest = (what: string): number =>
+      Math.max(
+        0,
+        ...[...text.matchAll(new RegExp(`^${what} (\\d+)$`, "gm"))].map(([, count]) => Number(count)),
+      );
+    let [acknowledged, spooled] = [0, 0];
+    for (const [, what, count] of text.matchAll(/^(acknowledged|safe) (\d+)$/gm)) {
+      if (what === "acknowledged") acknowledged = Number(count);
+      else spooled = Math.max(spooled, Number(count) - acknowledged);
+    }
     return {
+      spooled,
       senderId: senderId === "" ? undefined : senderId,
-      acknowledged: closed === undefined ? (seen.at(-1) ?? 0) : Number(closed),
+      acknowledged: closed === undefined ? highest("acknowledged") : Number(closed),
+      safe: closed === undefined ? highest("safe") : Number(closed),
       closed: closed === undefined ? undefined : Number(closed),
     };
   }

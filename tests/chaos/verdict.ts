@@ -13,7 +13,7 @@ export function faultsOf(db: ReadableDatabase, senders: readonly SenderProcess[]
   expect("stored by the ledger", db.value("SELECT sum(stored) FROM collector_sender"), rows(db));
   expect("rejected", db.count("collector_rejected"), 0);
   for (const { log, logPath, killed } of senders) {
-    const { senderId, acknowledged, closed } = log;
+    const { senderId, safe, closed } = log;
     if (!killed && closed === undefined) faults.push(`${logPath}: the sender did not close`);
     if (senderId === undefined) continue;
     const sequences = new Set(
@@ -21,9 +21,9 @@ export function faultsOf(db: ReadableDatabase, senders: readonly SenderProcess[]
         .rows(`SELECT ${mark} AS mark FROM resource WHERE ${mark} LIKE ? || ':%'`, senderId)
         .map((row) => Number(String(row["mark"]).slice(senderId.length + 1))),
     );
-    for (let sequence = 1; sequence <= acknowledged; sequence += 1) {
+    for (let sequence = 1; sequence <= safe; sequence += 1) {
       if (sequences.has(sequence)) continue;
-      faults.push(`${logPath}: message ${String(sequence)} was acknowledged and is no row`);
+      faults.push(`${logPath}: message ${String(sequence)} was acknowledged or spooled, and is no row`);
       break; // the first tells where to look
     }
     const [entry] = db.rows(

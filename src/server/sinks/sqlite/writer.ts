@@ -1,4 +1,4 @@
-import type Database from "better-sqlite3";
+import Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import { faultPoint } from "../../../base/fault-points.js";
@@ -122,12 +122,25 @@ export class SqliteWriter {
   /** Leaves one complete file: the journal is written back and removed. */
   close(): void {
     try {
+      this.#advisePlanner();
       this.#db.pragma("wal_checkpoint(TRUNCATE)");
     } catch (cause) {
       // A reader that is still there keeps the journal; whoever closes last removes it. Nothing is lost.
       if (!isTemporary(cause)) throw this.#failure("close database", cause);
     } finally {
       this.#db.close();
+    }
+  }
+
+  /** Leaves samples of the indexes in the file, so that its readers' queries choose well among them: Parsl's
+   *  page of one task would read all of table resource otherwise. 30 ms at 100,000 tasks. */
+  #advisePlanner(): void {
+    try {
+      this.#db.pragma("analysis_limit = 1000"); // rows of each index
+      this.#db.pragma("optimize = 0x10002"); // ANALYZE tables that have grown tenfold since the last time
+    } catch (cause) {
+      // Advice only: a file that is locked or damaged now is no worse for want of it.
+      if (!(cause instanceof Database.SqliteError)) throw cause;
     }
   }
 

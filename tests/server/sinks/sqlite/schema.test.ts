@@ -49,7 +49,9 @@ test("there are Parsl's tables, and our own whose names begin with collector_", 
   parsls.db.exec(golden);
   const names = (db: Database.Database) =>
     db
-      .prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+      .prepare(
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name",
+      )
       .pluck()
       .all() as string[];
 

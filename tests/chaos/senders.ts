@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { Scope } from "../support/scope.js";
+import { waitUntil } from "../support/wait.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -72,6 +73,8 @@ export class SenderProcess {
 
   /** Lets it send what it has and end. */
   async close(): Promise<void> {
+    // One that has not begun would end of the signal, and say nothing.
+    await waitUntil(`${this.logPath} is there`, () => existsSync(this.logPath));
     this.#process.kill("SIGTERM");
     await this.#ended;
   }

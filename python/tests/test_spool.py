@@ -179,13 +179,17 @@ def test_messages_on_their_way_to_a_collector_that_stalls_move_to_disk_and_are_s
         add(sender, workflow_start())
         assert sender.flush(DEADLINE_S)
         os.kill(running.process.pid, signal.SIGSTOP)
-        add(sender, *(resource_info(seconds=n, psutil_process_cwd="x" * 1000) for n in range(200)))
+        samples = [resource_info(seconds=n, psutil_process_cwd="x" * 1000) for n in range(200)]
+        add(sender, samples[0])
+        wait_until(lambda: sender._outbox._in_flight, "the first one to be on its way")
+        add(sender, *samples[1:])
         assert sequences_in(directory)[:1] == [2]
 
         os.kill(running.process.pid, signal.SIGCONT)
         assert sender.close(DEADLINE_S)
         assert stored_samples(database) == [(200, 200)]
-        assert query(database, "SELECT stored, last_sequence FROM collector_sender") == [(201, 201)]
+        total = status_of(running.address).total
+    assert (total.stored, total.missing, total.repeated) == (201, 0, 0)
 
 
 def test_each_message_is_stored_once_when_the_collector_is_killed_while_the_spool_is_sent(tmp_path):
@@ -293,7 +297,10 @@ def test_a_damaged_record_ends_what_is_read_of_a_segment(tmp_path):
     assert read_segment(str(left)).is_torn
 
 
-@pytest.mark.parametrize("content", [b"", b"PCSPOOL1", b"no segment", b"PCSPOOL1" + bytes(100)])
+DAMAGED = opening(owner_here("d" * 32, RUN)).replace(b"ddd", b"ddc", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"PCSPOOL1", b"no segment", b"PCSPOOL1" + bytes(100), DAMAGED])
 def test_a_foreign_file_is_set_aside_once_and_stops_nobody(tmp_path, caplog, content):
     directory = tmp_path / "spool"
     directory.mkdir()
@@ -368,11 +375,9 @@ def test_a_full_spool_gives_up_samples_before_states_the_oldest_first_and_says_h
     assert (told.counts.missing, told.closed, told.last_sequence) == (0, True, 4001)
     assert sender.counts == (4001, 4001 - lost, 0, lost, 0)
     assert count(running.database, "task") == 400
-    # Those that were given up are the oldest.
-    [(first, samples)] = query(running.database, "SELECT min(timestamp), count(*) FROM resource")
-    assert samples == 3600 - lost
-    newest = query(running.database, "SELECT count(*) FROM resource WHERE timestamp >= ?", first)
-    assert newest == [(samples,)]
+    # Nine of each task, the oldest given up.
+    kept = query(running.database, "SELECT min(task_id), max(task_id), count(*) FROM resource")
+    assert kept == [(lost // 9, 399, 3600 - lost)]
     assert caplog.text.count("is full") == 1
 
 
@@ -580,17 +585,18 @@ def test_a_drain_sends_what_a_killed_one_has_on_disk_before_the_last_line(tmp_pa
     address = free_address()
     with running_hub(tmp_path, address=address) as hub:
         spool = tmp_path / "000" / "spool"
-        for n in range(1000):
-            hub.resource_msgs.put(task_info(n))
-        wait_until(lambda: len(sequences_in(spool)) == 1000, "the messages to be on disk")
+        for n in range(20_000):
+            hub.resource_msgs.put(resource_info(seconds=n))
+        wait_until(lambda: len(sequences_in(spool)) == 20_000, "the messages to be on disk")
         hub._drain._process.kill()
         wait_until(lambda: "the drain process died" in caplog.text, "its death to be told")
         with collector(tmp_path / "m.db", address) as running:
-            hub.resource_msgs.put(task_info(1000))
+            hub.resource_msgs.put(task_info())
             hub.close()
 
-            assert count(running.database, "task") == 1001
-    assert f"1,001 of 1,001 messages stored in the collector at {address}" in capfd.readouterr().err
+            assert stored_samples(running.database) == [(20_000, 20_000)]
+            assert count(running.database, "task") == 1
+    assert f"20,001 of 20,001 messages stored in the collector at {address}" in capfd.readouterr().err
     assert not spool.exists()
 
 

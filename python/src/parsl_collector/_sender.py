@@ -106,7 +106,9 @@ class MessageSender:
         outbox = self._outbox
         size = len(message.data)
         with self._changed:
-            if not outbox.has_room(size) and not outbox.spill():
+            if not outbox.has_room(size):
+                if outbox.spill():
+                    self._changed.notify_all()
                 self._changed.wait_for(lambda: self._takes_none or outbox.has_room(size), timeout)
                 if not outbox.has_room(size):
                     return False

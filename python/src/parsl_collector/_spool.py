@@ -142,10 +142,11 @@ class Spool:
     def read(self, entry: Entry) -> bytes:
         """Raises OSError; FileNotFoundError where somebody removed the segment."""
         with open(entry.file.path, "rb") as file:
-            file.seek(entry.offset)
-            envelope = file.read(entry.length)
-        if len(envelope) < entry.length:
-            raise OSError(errno.EIO, "it was cut short", entry.file.path)
+            file.seek(entry.offset - HEAD_BYTES)
+            record = file.read(HEAD_BYTES + entry.length)
+        envelope = record[HEAD_BYTES:]
+        if record != envelope_record(envelope):
+            raise OSError(errno.EIO, "it is damaged", entry.file.path)
         return envelope
 
     def rewind(self) -> None:

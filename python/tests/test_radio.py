@@ -83,7 +83,7 @@ def test_tasks_in_the_submit_process_use_the_hubs_queue():
     assert queue.get(timeout=10) == "message"
 
 
-def test_a_forked_child_sends_through_its_parent(tmp_path):
+def test_case_49_a_forked_child_sends_through_its_parent(tmp_path):
     program = """
         radio.create_sender().send(workflow_start())
         for fork in range(10):
@@ -156,7 +156,7 @@ def test_a_programs_own_sigterm_handler_is_left_alone(tmp_path):
         assert count(running.database, "workflow") == 1
 
 
-def test_without_a_collector_a_task_is_held_up_less_than_a_second(monkeypatch):
+def test_case_50_without_a_collector_a_task_is_held_up_less_than_a_second(monkeypatch):
     program = """
         import parsl_collector._connection as connection
         connection.MOST_QUEUED = 100
@@ -173,7 +173,7 @@ def test_without_a_collector_a_task_is_held_up_less_than_a_second(monkeypatch):
     assert seconds < 1
 
 
-def test_a_task_goes_on_when_the_collector_is_killed_and_its_messages_wait(tmp_path):
+def test_case_50_a_task_goes_on_when_the_collector_is_killed_and_its_messages_wait(tmp_path):
     program = """
         sender = radio.create_sender()
         sender.send(resource_info(0))
@@ -205,7 +205,7 @@ def test_a_task_goes_on_when_the_collector_is_killed_and_its_messages_wait(tmp_p
     assert process.returncode == 0
 
 
-def test_parent_and_child_take_turns(tmp_path):
+def test_case_49_parent_and_child_take_turns(tmp_path):
     program = """
         radio.create_sender().send(resource_info(0))
         child = os.fork()

@@ -12,7 +12,8 @@ export interface Loss {
 /** The kind that is given up first: one sample less costs a point of a curve, not the state of a task. */
 export const sampleKind = "RESOURCE_INFO";
 
-/** Ranges that are told with their kinds, about a megabyte of them; beyond that neighbours are told together. */
+/** Ranges in one envelope, about a megabyte of them; the collector takes 100,000. When there are more, neighbours
+ *  of different kinds are told together. */
 const mostRanges = 65_536;
 
 /** What an envelope tells as lost. */
@@ -24,11 +25,23 @@ export function lossesIn(envelope: Envelope): Loss[] {
   }));
 }
 
+/** What an envelope can tell of these losses, in the order of the sequences; several where one does not do. */
+export function merged(losses: readonly Loss[]): Loss[][] {
+  const sorted = losses.toSorted((a, b) => a.first - b.first);
+  let ranges = joined(sorted, (a, b) => a.kind === b.kind);
+  if (ranges.length > mostRanges) ranges = joined(ranges, () => true);
+  const chunks: Loss[][] = [];
+  for (let from = 0; from < ranges.length; from += mostRanges) {
+    chunks.push(ranges.slice(from, from + mostRanges));
+  }
+  return chunks;
+}
+
 /** An envelope that tells losses, and nothing else. */
 export function telling(losses: readonly Loss[], senderId: string, runId: string): Uint8Array {
   return Envelope.encode({
     ...Envelope.create({ senderId, runId }),
-    losses: merged(losses).map(({ kind, first, last }) => ({
+    losses: losses.map(({ kind, first, last }) => ({
       kind,
       sequences: { first: BigInt(first), last: BigInt(last) },
     })),
@@ -68,13 +81,6 @@ export function without(
   });
   if (closingNote !== undefined) kept.push({ ...head, closingNote });
   return { kept, lost };
-}
-
-/** The same sequences in as few ranges as may be. */
-export function merged(losses: readonly Loss[]): Loss[] {
-  const sorted = losses.toSorted((a, b) => a.first - b.first);
-  const ranges = joined(sorted, (a, b) => a.kind === b.kind);
-  return ranges.length <= mostRanges ? ranges : joined(ranges, () => true);
 }
 
 function joined(losses: readonly Loss[], mayJoin: (a: Loss, b: Loss) => boolean): Loss[] {

@@ -6,7 +6,7 @@ import { faultPoint } from "../base/fault-points.js";
 import { Envelope } from "../model/envelope.js";
 import type { OutgoingEnvelope } from "../radios/radio.js";
 import { readRecords } from "../base/records.js";
-import { countOf, lossesIn, sampleKind, telling, without, type Loss } from "./losses.js";
+import { countOf, lossesIn, merged, sampleKind, telling, without, type Loss } from "./losses.js";
 import { envelopeRecord, leaveHere, openingOf, segmentName, type Owner } from "./segment.js";
 
 /** Bytes that a spool may take on its disk unless it is told otherwise. */
@@ -203,7 +203,7 @@ export class Spool {
       const envelope = Envelope.decode(bytes);
       this.#lost += count;
       const { lost } = without(envelope, () => true);
-      record = envelopeRecord(this.#telling(lost));
+      record = envelopeRecord(this.#telling(merged(lost).flat()));
       place = placeOf(lost);
     }
     this.#makeRoom(opening.length + record.length);
@@ -298,7 +298,7 @@ export class Spool {
         keep(Envelope.encode(part).finish(), { from, count, tellsLosses: false });
       }
     }
-    if (losses.length > 0) keep(this.#telling(losses), placeOf(losses));
+    for (const some of merged(losses)) keep(this.#telling(some), placeOf(some));
     const before = segment.entries;
     this.#replaceFile(segment, kept);
     // Others are in their place.

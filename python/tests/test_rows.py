@@ -164,7 +164,7 @@ def test_what_is_no_message_is_kept_with_its_reason_among_those_that_are(store):
     assert rows.query("block_id", "block") == [("1",), ("2",)]
 
 
-def test_a_file_name_that_is_no_utf_8_costs_no_neighbour(store):
+def test_case_72_a_file_name_that_is_no_utf_8_costs_no_neighbour(store):
     names = ("before", os.fsdecode(b"log\xff"), "after")
 
     rows = store(*(task_info(n, task_stdout=name) for n, name in enumerate(names)))

@@ -33,7 +33,7 @@ const program = (address: string, messages: number): string => `
   await client.close();
   console.log(JSON.stringify(memory));`;
 
-test("a stream of 200,000 acknowledged messages takes no more memory at its end than after a tenth", async (t) => {
+test("case 41: a stream of 200,000 acknowledged messages takes no more memory at its end than after a tenth", async (t) => {
   const collector = await startCollector(t, { args: ["--durability", "normal"] });
   // A fixed young generation: V8 lets it grow with the rate of allocation, which is no leak.
   const child = spawn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import pathlib
@@ -36,7 +37,7 @@ from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
 from parsl_collector._pb import envelope_pb2 as pb
-from parsl_collector._segment import envelope_record, opening, owner_here, read_segment
+from parsl_collector._segment import ForeignFileError, envelope_record, opening, owner_here, read_segment
 from parsl_collector._sender import MessageSender
 
 SENDER = """
@@ -262,6 +263,28 @@ def test_the_segments_of_a_sender_that_lives_and_of_another_host_are_left_alone(
         with sender_to(address, directory) as other:
             assert other.adoption.wait(DEADLINE_S)
         assert len(segments_in(directory)) == 2
+
+
+VECTORS = HERE.parent.parent / "tests" / "vectors"
+"""Files that every client's segments are held against."""
+
+
+@pytest.mark.parametrize("name", ["segment.bin", "segment-torn.bin", "segment-damaged.bin"])
+def test_a_segment_of_another_language_is_read_as_it_is_described(name):
+    described = json.loads((VECTORS / "segment.json").read_text())[name]
+
+    segment = read_segment(str(VECTORS / name))
+
+    assert segment.owner._asdict() == described["owner"]
+    assert [data.hex() for data in segment.envelopes] == described["envelopes"]
+    assert segment.is_torn == (described["rest_bytes"] > 0)
+    whole = (VECTORS / name).read_bytes()
+    assert all(envelope_record(data) in whole for data in segment.envelopes)
+
+
+def test_a_file_that_does_not_say_whose_it_is_is_foreign():
+    with pytest.raises(ForeignFileError, match="whose it is"):
+        read_segment(str(VECTORS / "segment-foreign.bin"))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 8, 20, 100])

@@ -27,13 +27,16 @@ export type {
 
 // For authors of radios.
 export { radios } from "./radios/built-in.js";
-export type { Radio, RadioRegistry } from "./radios/registry.js";
+export type { RadioRegistry } from "./radios/registry.js";
 export type {
   Delivery,
   Inbox,
   OutgoingEnvelope,
+  Radio,
+  RadioOptions,
   RadioReceiver,
   RadioSender,
   Receipt,
+  ReceiverOptions,
 } from "./radios/radio.js";
 export type { Acknowledgement, Rejection } from "./model/envelope.js";

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
@@ -5,6 +6,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
 import { tryUseTimezone } from "../model/time.js";
+import { radios } from "../radios/built-in.js";
 import { Collector } from "../server/collector.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
@@ -12,6 +14,8 @@ import { databaseOf } from "./database-option.js";
 
 interface ServeOptions {
   readonly listen: string;
+  readonly radio: readonly RadioOption[];
+  readonly keyFile?: string;
   readonly durability: Durability;
   readonly journalMode: JournalMode;
   readonly moveDamagedAside: boolean;
@@ -37,6 +41,17 @@ export function addServe(program: Command): void {
       "address for gRPC; port 0 lets the system choose",
       parseListen,
       "127.0.0.1:0",
+    )
+    .option(
+      "--radio <name=address>",
+      "one more way for senders to come, may be repeated: filesystem=DIRECTORY, udp=HOST:PORT, or a module of your " +
+        "own, as ./my-radio.js=ADDRESS",
+      parseRadio,
+      [],
+    )
+    .option(
+      "--key-file <file>",
+      "file with the run's secret, which udp needs; keep it from others (mode 0600)",
     )
     .addOption(
       new Option(
@@ -73,7 +88,7 @@ export function addServe(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOn ready one line of JSON on stdout: address, database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
+      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
         "committed and acknowledged. A second signal stops at once. Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
         "\nExample:\n  parsl-collector serve --database runinfo/monitoring.db --listen 127.0.0.1:7000",
     )
@@ -93,6 +108,10 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
       {
         database: { path: database, journalMode: options.journalMode, durability: options.durability },
         listen: options.listen,
+        radios: await Promise.all(
+          options.radio.map(async ({ name, address }) => ({ name, address, radio: await radios.load(name) })),
+        ),
+        key: options.keyFile === undefined ? undefined : readKey(options.keyFile),
       },
       logger,
     );
@@ -103,8 +122,9 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   }
   // Before the ready line: whoever reads it may send a signal at once.
   const reasons = reasonsToStop(options.exitWithParent ? parent : undefined);
-  process.stdout.write(`${JSON.stringify({ address: collector.address, database, pid: process.pid })}\n`);
-  logger.info({ address: collector.address }, "ready");
+  const { address, radios: others } = collector;
+  process.stdout.write(`${JSON.stringify({ address, radios: others, database, pid: process.pid })}\n`);
+  logger.info({ address, radios: others }, "ready");
   process.exit(await runUntilTold(collector, reasons, logger));
 }
 
@@ -167,6 +187,45 @@ function parseListen(text: string): string {
     );
   }
   return text;
+}
+
+interface RadioOption {
+  readonly name: string;
+  readonly address: string;
+}
+
+function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[] {
+  const match = /^([^=]+)=(.+)$/.exec(text);
+  if (match === null) {
+    throw new InvalidArgumentError(
+      `expected name=address, as filesystem=/shared/messages or udp=127.0.0.1:0, got "${text}".`,
+    );
+  }
+  const [, name = "", address = ""] = match;
+  if (name === "grpc" || before.some((one) => one.name === name)) {
+    throw new InvalidArgumentError(
+      name === "grpc" ? "gRPC listens at --listen." : `radio ${name} is given twice.`,
+    );
+  }
+  return [...before, { name, address }];
+}
+
+/** Bytes that a secret must have at least: as many as a hash of HMAC-SHA-256 can make use of is best. */
+const leastKeyBytes = 16;
+
+function readKey(path: string): Uint8Array {
+  let key: Buffer;
+  try {
+    key = readFileSync(path);
+  } catch (cause) {
+    throw new CollectorError("invalid-argument", `read --key-file ${path}: ${reasonOf(cause)}`, { cause });
+  }
+  if (key.length >= leastKeyBytes) return key;
+  throw new CollectorError(
+    "invalid-argument",
+    `read --key-file ${path}: ${String(key.length)} bytes are too few for a secret; write 32 random ones, as by ` +
+      "`head -c 32 /dev/urandom`",
+  );
 }
 
 function parseTimezone(name: string): string {

@@ -1,4 +1,25 @@
+import type { CollectorError } from "../base/errors.js";
+import type { Logger } from "../base/logger.js";
 import type { Acknowledgement } from "../model/envelope.js";
+
+/** A transport: what a module that brings one exports as `radio`. Both halves carry the bytes of envelopes, which
+ *  they need not understand. docs/RADIOS.md shows how to write one. */
+export interface Radio {
+  /** The sending half. Does not wait for a connection. */
+  openSender(address: string, options?: RadioOptions): RadioSender;
+  /** The receiving half; a radio without one reaches a collector by another's. Resolves when it listens; rejects
+   *  with a CollectorError that says what to do when it cannot. The form of an address is the radio's own. */
+  openReceiver?(address: string, inbox: Inbox, options: ReceiverOptions): Promise<RadioReceiver>;
+}
+
+export interface RadioOptions {
+  /** The run's secret, for a radio that anybody can reach: whoever lacks it is refused. */
+  readonly key?: Uint8Array | undefined;
+}
+
+export interface ReceiverOptions extends RadioOptions {
+  readonly logger: Logger;
+}
 
 /** What a resolved `send` promises: rows on the collector's disk, or only that the bytes left. */
 export type Delivery = "stored" | "handed-over";
@@ -23,7 +44,8 @@ export type Receipt =
 export interface RadioSender extends AsyncDisposable {
   /** Resolves when the envelope is delivered as far as this radio can tell. Rejects with a CollectorError;
    *  its `retryable` says whether the same envelope may be sent again, by this radio or another: the
-   *  collector stores a sequence once however often it comes. After a retryable rejection the next `send`
+   *  collector stores a sequence once however often it comes. `invalid-envelope` says that this radio will never
+   *  take these bytes (too large, say), and others it will. After a retryable rejection the next `send`
    *  starts a new attempt to connect; waiting between attempts is the caller's business. */
   send(envelope: OutgoingEnvelope, signal?: AbortSignal): Promise<Receipt>;
 }
@@ -46,4 +68,9 @@ export interface Inbox {
 export interface RadioReceiver extends AsyncDisposable {
   /** Where senders reach it, as they are told it: "127.0.0.1:41235" for gRPC. */
   readonly address: string;
+  /** What came and was no envelope for this collector, by reason ("forged", "truncated"); nothing where the sender
+   *  is told. */
+  readonly refused?: ReadonlyMap<string, number>;
+  /** Why it can receive no more, if that ever happens. */
+  readonly failed?: Promise<CollectorError>;
 }

@@ -1,14 +1,12 @@
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { nearestName } from "../base/names.js";
-import type { RadioSender } from "./radio.js";
+import type { Radio } from "./radio.js";
 
-/** A transport, as its module exports it under the name `radio`. */
-export interface Radio {
-  /** Does not wait for a connection. The form of an address is the radio's own. */
-  openSender(address: string): RadioSender;
-}
-
-/** Radios by name. A module of a third party is found by its specifier. */
+/** Radios by name. A module of a third party is found by its specifier, or by a path that begins with "./", "../"
+ *  or "/". */
 export class RadioRegistry {
   readonly #radios = new Map<string, Radio>();
 
@@ -30,14 +28,18 @@ export class RadioRegistry {
     return radio;
   }
 
-  /** The radio of this name, or else the one that the module of this specifier exports as `radio`; it keeps
-   *  the specifier as its name. */
+  /** The radio of this name, or else the one that the module exports as `radio`; it keeps the specifier as its
+   *  name. */
   async load(nameOrModule: string): Promise<Radio> {
     const known = this.#radios.get(nameOrModule);
     if (known !== undefined) return known;
+    // From the user's place, not from this file's.
+    const specifier = /^\.{0,2}\//.test(nameOrModule)
+      ? pathToFileURL(resolve(nameOrModule)).href
+      : nameOrModule;
     let exported: { readonly radio?: unknown };
     try {
-      exported = (await import(nameOrModule)) as typeof exported;
+      exported = (await import(specifier)) as typeof exported;
     } catch (cause) {
       throw this.#unknown(nameOrModule, `no radio has this name, and no module: ${reasonOf(cause)}`, cause);
     }

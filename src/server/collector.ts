@@ -1,6 +1,7 @@
 import type { Logger } from "../base/logger.js";
-import type { CollectorError } from "../base/errors.js";
+import { CollectorError } from "../base/errors.js";
 import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js";
+import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
 import type { Sink } from "./sinks/sink.js";
 import type { FileOptions } from "./sinks/sqlite/file.js";
@@ -10,6 +11,17 @@ export interface CollectorOptions {
   readonly database: FileOptions;
   /** "host:port" for gRPC; port 0 lets the system choose. */
   readonly listen: string;
+  /** More radios by which senders may come, beside gRPC. */
+  readonly radios?: readonly ListeningRadio[];
+  /** The run's secret, for radios that anybody can reach. */
+  readonly key?: Uint8Array | undefined;
+}
+
+export interface ListeningRadio {
+  readonly name: string;
+  readonly radio: Radio;
+  /** In the radio's own form. */
+  readonly address: string;
 }
 
 /** Builds the pieces of a collector, and starts and stops them in order: receivers, inbox with group
@@ -17,18 +29,26 @@ export interface CollectorOptions {
 export class Collector implements AsyncDisposable {
   readonly #sink: SqliteSink;
   readonly #batcher: Batcher;
-  readonly #receiver: GrpcReceiver;
+  readonly #grpc: GrpcReceiver;
+  readonly #others: ReadonlyMap<string, RadioReceiver>;
 
-  private constructor(sink: SqliteSink, batcher: Batcher, receiver: GrpcReceiver) {
+  private constructor(
+    sink: SqliteSink,
+    batcher: Batcher,
+    grpc: GrpcReceiver,
+    others: ReadonlyMap<string, RadioReceiver>,
+  ) {
     this.#sink = sink;
     this.#batcher = batcher;
-    this.#receiver = receiver;
+    this.#grpc = grpc;
+    this.#others = others;
   }
 
   /** Rejects with a CollectorError that says what to do when the database cannot be used or the address
    *  cannot be listened on; nothing is left open then. */
   static async open(options: CollectorOptions, logger: Logger): Promise<Collector> {
     const sink = await openSqliteSink(options.database, logger);
+    const receivers = new Map<string, RadioReceiver>();
     try {
       const batcher = new Batcher(sink);
       const status = async (runId: string) => ({
@@ -39,31 +59,47 @@ export class Collector implements AsyncDisposable {
         }),
         queuedBytes: BigInt(batcher.queuedBytes),
         blockedReason: sink.blockedReason ?? "",
+        receivers: [...receivers].map(([radio, { address, refused = new Map<string, number>() }]) => ({
+          radio,
+          address,
+          refused: Object.fromEntries([...refused].map(([reason, count]) => [reason, BigInt(count)])),
+        })),
       });
-      return new Collector(
-        sink,
-        batcher,
-        await openGrpcReceiver({ listen: options.listen }, batcher, status, logger),
-      );
+      const grpc = await openGrpcReceiver({ listen: options.listen }, batcher, status, logger);
+      receivers.set("grpc", grpc);
+      for (const { name, radio, address } of options.radios ?? []) {
+        receivers.set(name, await openReceiver(name, radio, address, batcher, { logger, key: options.key }));
+      }
+      const others = new Map(receivers);
+      others.delete("grpc");
+      return new Collector(sink, batcher, grpc, others);
     } catch (cause) {
+      for (const receiver of receivers.values()) await receiver[Symbol.asyncDispose]();
       await sink[Symbol.asyncDispose]();
       throw cause;
     }
   }
 
-  /** Where senders reach it. */
+  /** Where senders reach it by gRPC. */
   get address(): string {
-    return this.#receiver.address;
+    return this.#grpc.address;
   }
 
-  /** Resolves with the first fault after which nothing can be stored any more. */
+  /** Where senders reach it by its other radios, by their names. */
+  get radios(): Record<string, string> {
+    return Object.fromEntries([...this.#others].map(([name, { address }]) => [name, address]));
+  }
+
+  /** Resolves with the first fault after which nothing can be received or stored any more. */
   get failed(): Promise<CollectorError> {
-    return this.#sink.failed;
+    const receivers = [...this.#others.values()].flatMap(({ failed }) => failed ?? []);
+    return Promise.race([this.#sink.failed, ...receivers]);
   }
 
   /** Drains: receivers stop reading, what was accepted is committed and answered, the file is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#receiver[Symbol.asyncDispose]();
+    const receivers = [this.#grpc, ...this.#others.values()];
+    await Promise.all(receivers.map((receiver) => receiver[Symbol.asyncDispose]()));
     await this.#batcher[Symbol.asyncDispose]();
     await this.#sink[Symbol.asyncDispose]();
   }
@@ -73,10 +109,21 @@ export class Collector implements AsyncDisposable {
   async abort(): Promise<number> {
     const left = this.#batcher.queuedBytes;
     this.#batcher.abort();
-    this.#receiver.abort();
+    this.#grpc.abort();
     await this.#sink.abort();
     return left;
   }
+}
+
+function openReceiver(
+  name: string,
+  radio: Radio,
+  address: string,
+  inbox: Inbox,
+  options: ReceiverOptions,
+): Promise<RadioReceiver> {
+  if (radio.openReceiver !== undefined) return radio.openReceiver(address, inbox, options);
+  throw new CollectorError("invalid-argument", `listen by radio "${name}": it has no receiving half`);
 }
 
 /** The answer, or undefined when the sink is blocked before it comes: whoever asks how things are must not

@@ -98,6 +98,26 @@ export interface GetStatusResponse {
   blockedReason: string;
   /** One for each run, in the order in which they were first heard of. */
   runs: RunStatus[];
+  /** One for each radio by which this collector can be reached. */
+  receivers: ReceiverStatus[];
+}
+
+/** Where a collector listens, and what it refused there. */
+export interface ReceiverStatus {
+  /** The radio's name. */
+  radio: string;
+  /** Where senders reach it. */
+  address: string;
+  /**
+   * What came and was no envelope for this collector, by reason, where no sender is there to be told (a datagram
+   * without the run's key, a foreign file). Counted since the collector started.
+   */
+  refused: { [key: string]: bigint };
+}
+
+export interface ReceiverStatus_RefusedEntry {
+  key: string;
+  value: bigint;
 }
 
 /** How a run stands, as far as its messages tell. */
@@ -454,7 +474,7 @@ export const GetStatusRequest: MessageFns<GetStatusRequest> = {
 };
 
 function createBaseGetStatusResponse(): GetStatusResponse {
-  return { total: undefined, senders: [], openStreams: 0, queuedBytes: 0n, blockedReason: "", runs: [] };
+  return { total: undefined, senders: [], openStreams: 0, queuedBytes: 0n, blockedReason: "", runs: [], receivers: [] };
 }
 
 export const GetStatusResponse: MessageFns<GetStatusResponse> = {
@@ -479,6 +499,9 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     }
     for (const v of message.runs) {
       RunStatus.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.receivers) {
+      ReceiverStatus.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -544,6 +567,14 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
             message.runs.push(RunStatus.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.receivers.push(ReceiverStatus.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -571,6 +602,167 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
       : 0n;
     message.blockedReason = object.blockedReason ?? "";
     message.runs = object.runs?.map((e) => RunStatus.fromPartial(e)) || [];
+    message.receivers = object.receivers?.map((e) => ReceiverStatus.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseReceiverStatus(): ReceiverStatus {
+  return { radio: "", address: "", refused: {} };
+}
+
+export const ReceiverStatus: MessageFns<ReceiverStatus> = {
+  encode(message: ReceiverStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.radio !== "") {
+      writer.uint32(10).string(message.radio);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    globalThis.Object.entries(message.refused).forEach(([key, value]: [string, bigint]) => {
+      ReceiverStatus_RefusedEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiverStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiverStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.radio = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ReceiverStatus_RefusedEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.refused[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReceiverStatus>, I>>(base?: I): ReceiverStatus {
+    return ReceiverStatus.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReceiverStatus>, I>>(object: I): ReceiverStatus {
+    const message = createBaseReceiverStatus();
+    message.radio = object.radio ?? "";
+    message.address = object.address ?? "";
+    message.refused = (globalThis.Object.entries(object.refused ?? {}) as [string, bigint][]).reduce(
+      (acc: { [key: string]: bigint }, [key, value]: [string, bigint]) => {
+        if (value !== undefined) {
+          acc[key] = BigInt(value as string | number | bigint | boolean);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseReceiverStatus_RefusedEntry(): ReceiverStatus_RefusedEntry {
+  return { key: "", value: 0n };
+}
+
+export const ReceiverStatus_RefusedEntry: MessageFns<ReceiverStatus_RefusedEntry> = {
+  encode(message: ReceiverStatus_RefusedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0n) {
+      if (BigInt.asUintN(64, message.value) !== message.value) {
+        throw new globalThis.Error("value provided for field message.value of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiverStatus_RefusedEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiverStatus_RefusedEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReceiverStatus_RefusedEntry>, I>>(base?: I): ReceiverStatus_RefusedEntry {
+    return ReceiverStatus_RefusedEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReceiverStatus_RefusedEntry>, I>>(object: I): ReceiverStatus_RefusedEntry {
+    const message = createBaseReceiverStatus_RefusedEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
     return message;
   },
 };

@@ -94,6 +94,8 @@ export class Tables {
     for (const run of this.#dirtyRuns) this.#writeRun(run);
     for (const task of this.#dirtyTasks) this.#writeTask(task);
     for (const row of this.#dirtyTries) this.#writeTry(row);
+    this.#status.flush();
+    this.#block.flush();
     this.#clearDirty();
   }
 
@@ -102,6 +104,8 @@ export class Tables {
     this.#runs.clear();
     this.#tasks.clear();
     this.#tries.clear();
+    this.#status.forget();
+    this.#block.forget();
     this.#clearDirty();
     this.#characters = 0;
   }
@@ -360,6 +364,16 @@ interface GroupRow extends TimedRow {
   readonly values: readonly SqlValue[];
 }
 
+/** Rows that have the same key but for the time. */
+interface Group {
+  readonly key: readonly SqlValue[];
+  /** Its key in collector_moved. */
+  readonly groupKey: readonly SqlValue[];
+  /** By what makes each of them one of its own: the time that was said, and its content. */
+  readonly rows: Map<string, GroupRow>;
+  isChanged: boolean;
+}
+
 /** A table whose key ends with a time that need not be unique: `status` (two tries in one microsecond) and
  *  `block` (two states in one poll). */
 class UniqueRows {
@@ -373,6 +387,9 @@ class UniqueRows {
   readonly #moved;
   readonly #addMoved;
   readonly #deleteMoved;
+  /** Groups in which two rows met, by their keys as text. They are arranged once, in `flush`: a group of
+   *  thousands that was arranged for each of its rows would take hours. */
+  readonly #crowded = new Map<string, Group>();
 
   /** `group`: the columns that make up the key together with run_id and timestamp. */
   constructor(db: Database.Database, table: string, group: readonly string[]) {
@@ -387,7 +404,7 @@ class UniqueRows {
     this.#selectGroup = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columns.join(", ")} FROM "${table}" WHERE ${where}`)
       .raw();
-    this.#delete = db.prepare(`DELETE FROM "${table}" WHERE ${where} AND timestamp = ?`);
+    this.#delete = db.prepare(`DELETE FROM "${table}" WHERE ${where}`);
     this.#moved = db.prepare<SqlValue[], { timestamp: string; said_timestamp: string }>(
       "SELECT timestamp, said_timestamp FROM collector_moved WHERE table_name = ? AND run_id = ? AND row_group = ?",
     );
@@ -399,27 +416,57 @@ class UniqueRows {
 
   /** Returns false when the row is there already. */
   add(row: readonly SqlValue[]): boolean {
-    return this.#insert.run(...row).changes === 1 || this.#arrange(row);
+    const known = this.#crowded.size === 0 ? undefined : this.#crowded.get(this.#nameOf(row));
+    if (known === undefined && this.#insert.run(...row).changes === 1) return true;
+    const group = known ?? this.#read(row);
+    const added = this.#groupRow(row, new Map());
+    const name = JSON.stringify([added.said, added.content]);
+    if (group.rows.has(name)) return false;
+    group.rows.set(name, added);
+    group.isChanged = true;
+    return true;
   }
 
-  /** Gives each row of the group that `row` joins its own time. */
-  #arrange(row: readonly SqlValue[]): boolean {
-    const runId = row[this.#runColumn] ?? null;
-    const key = [runId, ...this.#groupColumns.map((column) => row[column] ?? null)];
-    const groupKey = [this.#table, runId, JSON.stringify(key.slice(1))];
+  /** Gives each row of the groups that have grown its own time. */
+  flush(): void {
+    for (const { key, groupKey, rows, isChanged } of this.#crowded.values()) {
+      if (!isChanged) continue;
+      this.#delete.run(...key);
+      this.#deleteMoved.run(...groupKey);
+      for (const { row, timestamp } of uniqueTimes([...rows.values()])) {
+        this.#insert.run(row.values.with(this.#timeColumn, timestamp));
+        if (timestamp !== row.said) this.#addMoved.run(...groupKey, timestamp, row.said);
+      }
+    }
+    this.#crowded.clear();
+  }
+
+  /** Forgets what is not written, after a rollback. */
+  forget(): void {
+    this.#crowded.clear();
+  }
+
+  #keyOf(row: readonly SqlValue[]): SqlValue[] {
+    return [this.#runColumn, ...this.#groupColumns].map((column) => row[column] ?? null);
+  }
+
+  #nameOf(row: readonly SqlValue[]): string {
+    return JSON.stringify(this.#keyOf(row));
+  }
+
+  /** The group that a row joins, as it is stored. */
+  #read(row: readonly SqlValue[]): Group {
+    const key = this.#keyOf(row);
+    const [runId = null, ...rest] = key;
+    const groupKey = [this.#table, runId, JSON.stringify(rest)];
     const said = new Map(
       this.#moved.all(...groupKey).map((moved) => [moved.timestamp, moved.said_timestamp]),
     );
     const stored = this.#selectGroup.all(...key).map((values) => this.#groupRow(values, said));
-    const added = this.#groupRow(row, new Map());
-    if (stored.some((other) => other.said === added.said && other.content === added.content)) return false;
-    for (const { values } of stored) this.#delete.run(...key, values[this.#timeColumn] ?? null);
-    this.#deleteMoved.run(...groupKey);
-    for (const { row: each, timestamp } of uniqueTimes([...stored, added])) {
-      this.#insert.run(each.values.with(this.#timeColumn, timestamp));
-      if (timestamp !== each.said) this.#addMoved.run(...groupKey, timestamp, each.said);
-    }
-    return true;
+    const rows = new Map(stored.map((one) => [JSON.stringify([one.said, one.content]), one]));
+    const group = { key, groupKey, rows, isChanged: false };
+    this.#crowded.set(JSON.stringify(key), group);
+    return group;
   }
 
   #groupRow(values: readonly SqlValue[], said: ReadonlyMap<string, string>): GroupRow {

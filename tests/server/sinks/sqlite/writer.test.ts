@@ -14,6 +14,7 @@ import {
   runId,
   sample,
   taskInfo,
+  textAt,
   workerTaskInfo,
   workflowEnd,
   workflowStart,
@@ -362,6 +363,20 @@ test("two different states in one microsecond are two rows, one microsecond apar
     { try_id: 0, micro: "000000" },
     { try_id: 1, micro: "000001" },
   ]);
+});
+
+test("20,000 states in one microsecond are arranged once, and not once for each of them", (t) => {
+  const { writer, db } = setUp(t);
+  const tries = Array.from({ length: 20_000 }, (_, tryId) => taskInfo({ tryId, timestamp: at(1) }));
+
+  // In hours, when each of them is given its time anew with each that comes.
+  acknowledgementsOf(writer, [envelopeOf(tries.slice(1)), envelopeOf(tries)]);
+
+  t.deepEqual(
+    db.rows("SELECT min(timestamp) AS first, max(timestamp) AS last, count(*) AS rows FROM status"),
+    [{ first: textAt(1), last: textAt(1.019999), rows: 20_000 }],
+  );
+  t.is(db.value("SELECT try_id FROM status WHERE timestamp = ?", textAt(1)), 0);
 });
 
 test("a message whose bytes are broken is kept as they came", (t) => {

@@ -6,6 +6,7 @@ export {
   type ClientState,
   type ConnectOptions,
   type RejectedMessage,
+  type RoadOption,
 } from "./client/options.js";
 export { timestampFromDate, timestampFromMicros } from "./client/timestamps.js";
 export { CollectorError, type ErrorCode } from "./base/errors.js";
@@ -27,6 +28,7 @@ export type {
 
 // For authors of radios.
 export { radios } from "./radios/built-in.js";
+export { defaultFallbackAfterMs } from "./radios/fallback.js";
 export type { RadioRegistry } from "./radios/registry.js";
 export type {
   Delivery,
@@ -39,4 +41,4 @@ export type {
   Receipt,
   ReceiverOptions,
 } from "./radios/radio.js";
-export type { Acknowledgement, Rejection } from "./model/envelope.js";
+export { Acknowledgement, type Rejection } from "./model/envelope.js";

@@ -399,6 +399,7 @@ export class Client implements AsyncDisposable {
   }
 }
 
-function warnProcess(warning: CollectorError): void {
+/** What becomes of a warning that nobody asked for. */
+export function warnProcess(warning: CollectorError): void {
   process.emitWarning(warning.message, "ParslCollectorWarning");
 }

@@ -5,7 +5,7 @@ import type { Disk } from "../base/disk.js";
 import { CollectorError } from "../base/errors.js";
 import type { MonitoringMessage } from "../model/messages.js";
 import { nearestName } from "../base/names.js";
-import type { RadioSender } from "../radios/radio.js";
+import type { Radio, RadioSender } from "../radios/radio.js";
 
 /** Bytes of messages that a client holds before `send` waits: seconds of a busy sender, and little beside
  *  what a Python worker takes. */
@@ -62,11 +62,27 @@ export interface ClientOptions {
   readonly disk?: Disk | undefined;
 }
 
+/** A radio and where it leads: the name of a registered one, or a radio itself. */
+export interface RoadOption {
+  readonly radio: string | Radio;
+  /** In the radio's own form: "host:port" for grpc and udp, a directory for filesystem. */
+  readonly address: string;
+}
+
 export interface ConnectOptions extends ClientOptions {
-  /** The collector's address, "host:port", as it prints it. One of `address` and `radio` is needed. */
+  /** Where the collector is, in the radio's own form; "host:port" for gRPC, as it prints it. One of `address`,
+   *  `radios` and a sender as `radio` is needed. */
   readonly address?: string | undefined;
-  /** A radio to use in place of gRPC; the client disposes of it. */
-  readonly radio?: RadioSender | undefined;
+  /** The radio: by the name of a registered one (a module of your own: `await radios.load("./my-radio.js")`
+   *  before), itself, or its sending half, open already; the client disposes of it. Default: "grpc". */
+  readonly radio?: string | Radio | RadioSender | undefined;
+  /** Several radios to one collector, from the best to the last resort: when one has failed for
+   *  `fallbackAfterMs` the next takes over, and the first is tried again. */
+  readonly radios?: readonly RoadOption[] | undefined;
+  /** Default: 10,000 (`defaultFallbackAfterMs`). */
+  readonly fallbackAfterMs?: number | undefined;
+  /** The run's secret, for a radio that wants one (udp). */
+  readonly key?: Uint8Array | undefined;
 }
 
 /** Eight segments of a few envelopes each; below that a spool holds nothing to speak of. */
@@ -75,10 +91,22 @@ const leastSpoolBytes = 64 * 1024;
 const wanted: Readonly<
   Record<keyof ConnectOptions, { readonly text: string; readonly takes: (value: unknown) => boolean }>
 > = {
-  address: { text: '"host:port", as "127.0.0.1:7000"', takes: isAddress },
+  address: { text: 'an address, as "127.0.0.1:7000"', takes: (value) => isText(value) && value !== "" },
   radio: {
-    text: "a RadioSender",
-    takes: (value) => typeof value === "object" && value !== null && "send" in value,
+    text: "the name of a radio, a Radio or a RadioSender",
+    takes: (value) => isText(value) || isObjectWith(value, "send") || isObjectWith(value, "openSender"),
+  },
+  radios: {
+    text: 'a list as [{ radio: "grpc", address: "127.0.0.1:7000" }, { radio: "filesystem", address: "/shared" }]',
+    takes: (value) => Array.isArray(value) && value.length > 0 && value.every(isRoad),
+  },
+  fallbackAfterMs: {
+    text: "a number of milliseconds from 0 up",
+    takes: (value) => Number.isFinite(value) && Number(value) >= 0,
+  },
+  key: {
+    text: "16 bytes or more",
+    takes: (value) => value instanceof Uint8Array && value.length >= 16,
   },
   runId: { text: "a text", takes: isText },
   hostname: { text: "a text", takes: isText },
@@ -94,15 +122,9 @@ const wanted: Readonly<
   onWarning: { text: "a function", takes: isFunction },
   onRejected: { text: "a function", takes: isFunction },
   onStateChange: { text: "a function", takes: isFunction },
-  clock: {
-    text: "a Clock",
-    takes: (value) => typeof value === "object" && value !== null && "sleep" in value,
-  },
+  clock: { text: "a Clock", takes: (value) => isObjectWith(value, "sleep") },
   random: { text: "a function", takes: isFunction },
-  disk: {
-    text: "a Disk",
-    takes: (value) => typeof value === "object" && value !== null && "append" in value,
-  },
+  disk: { text: "a Disk", takes: (value) => isObjectWith(value, "append") },
 };
 
 /** Throws one error that names every option that cannot be used. */
@@ -116,11 +138,23 @@ export function checkOptions(options: ConnectOptions): void {
       problems.push(`${name}: expected ${wanted[name as keyof ConnectOptions].text}, got ${inWords(value)}`);
     }
   }
-  if ((options.address === undefined) === (options.radio === undefined)) {
-    const both = options.address !== undefined;
-    problems.push(`expected one of address and radio, got ${both ? "both" : "neither"}`);
-  }
+  problems.push(...wrongCombination(options));
   if (problems.length > 0) throw new CollectorError("invalid-argument", `connect: ${problems.join("; ")}`);
+}
+
+/** What does not go together, where each by itself is right. */
+function wrongCombination({ address, radio, radios }: ConnectOptions): string[] {
+  const isOpen = isObjectWith(radio, "send");
+  const given = [address !== undefined, radios !== undefined, isOpen].filter(Boolean).length;
+  if (given !== 1) {
+    const got = given === 0 ? "none" : "several";
+    return [`expected one of address, radios and a sender as radio, got ${got}`];
+  }
+  if (radios !== undefined && radio !== undefined) return ["expected one of radio and radios, got both"];
+  if (address !== undefined && (radio === undefined || radio === "grpc") && !isHostAndPort(address)) {
+    return [`address: expected "host:port", as "127.0.0.1:7000", got "${address}"`];
+  }
+  return [];
 }
 
 /** What the envelope says when the caller says nothing. */
@@ -136,8 +170,18 @@ function isFunction(value: unknown): boolean {
   return typeof value === "function";
 }
 
-function isAddress(value: unknown): boolean {
-  const port = typeof value === "string" ? /^\S+:(\d{1,5})$/.exec(value)?.[1] : undefined;
+function isObjectWith(value: unknown, name: string): boolean {
+  return typeof value === "object" && value !== null && name in value;
+}
+
+function isRoad(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { radio, address } = value as Partial<Record<keyof RoadOption, unknown>>;
+  return (isText(radio) || isObjectWith(radio, "openSender")) && isText(address) && address !== "";
+}
+
+function isHostAndPort(address: string): boolean {
+  const port = /^\S+:(\d{1,5})$/.exec(address)?.[1];
   return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
 }
 

@@ -64,17 +64,27 @@ export function ava({ fast }) {
   });
 }
 
-/** The tests of the Parsl plugin; in a fast run those that start no programs: of the encoding.
- *  @returns {Step} */
+/** Files of python/tests that take about as long as all others together. */
+const longPythonTests = ["test_shutdown.py", "test_workflows.py"].map((name) => `python/tests/${name}`);
+
+/** The tests of the Parsl plugin. They mostly wait, so they run as two halves side by side; a new file is among the
+ *  rest. In a fast run only those that start no programs: of the encoding.
+ *  @returns {Step[]} */
 export function pytest({ fast }) {
-  const tests = fast ? "python/tests/test_encode.py" : "python/tests";
-  return suite("pytest python", venvPython, ["-m", "pytest", "-v", "-rs", tests], ofPytest);
+  if (fast) return [ofPython("pytest python", ["python/tests/test_encode.py"])];
+  return [
+    ofPython("pytest python: long ones", longPythonTests),
+    ofPython("pytest python: the rest", [
+      "python/tests",
+      ...longPythonTests.map((path) => `--ignore=${path}`),
+    ]),
+  ];
 }
 
 /** Our file in Parsl's hands: every page of parsl-visualize.
  *  @returns {Step} */
 export function visualize() {
-  return suite("pytest tests/parsl", venvPython, ["-m", "pytest", "-v", "-rs", "tests/parsl"], ofPytest);
+  return ofPython("pytest tests/parsl", ["tests/parsl"]);
 }
 
 /** Parsl's own tests with our hub. They mostly wait, so they run as two halves of equal length side by side.
@@ -87,7 +97,12 @@ export function parslsOwn() {
   ];
 }
 
-const ofPytest = { env: { PYTHONUNBUFFERED: "1" }, counts: countsOfPytest, progress: / PASSED/g };
+// pytest writes a test's name when it begins and the word when it ends: they come apart.
+const ofPytest = { env: { PYTHONUNBUFFERED: "1" }, counts: countsOfPytest, progress: /\bPASSED\b/g };
+
+function ofPython(name, args) {
+  return suite(name, venvPython, ["-m", "pytest", "-v", "-rs", ...args], ofPytest);
+}
 
 function check(name, command, args, { cwd } = {}) {
   const options = { cwd, boundSeconds: checkBoundSeconds };

@@ -131,6 +131,7 @@ def test_a_forked_child_is_ended_by_sigterm_at_once(tmp_path):
         if child == 0:
             radio.create_sender().send(resource_info())
             threading.Event().wait(DEADLINE_S)
+            os._exit(1)
         os.kill(child, signal.SIGTERM)
         say(os.waitpid(child, 0)[1])
         radio.create_sender().send(resource_info(1))
@@ -140,6 +141,23 @@ def test_a_forked_child_is_ended_by_sigterm_at_once(tmp_path):
 
         assert count(running.database, "workflow") == 1
         assert query(running.database, "SELECT count(*) FROM resource WHERE task_id = 1") == [(1,)]
+
+
+def test_a_child_that_is_terminated_in_the_moment_of_its_fork_ends(tmp_path):
+    program = """
+        radio.create_sender().send(workflow_start())
+        ended = set()
+        for fork in range(200):
+            child = os.fork()
+            if child == 0:
+                threading.Event().wait(DEADLINE_S)
+                os._exit(1)
+            os.kill(child, signal.SIGTERM)
+            ended.add(os.waitpid(child, 0)[1])
+        say(list(ended))
+        """
+    with collector(tmp_path / "m.db") as running:
+        assert answers_of(worker(running.address, program)) == [[signal.SIGTERM]]
 
 
 def test_a_programs_own_sigterm_handler_is_left_alone(tmp_path):

@@ -248,6 +248,7 @@ class Connection:
             os.kill(os.getpid(), signal.SIGTERM)
 
         signal.signal(signal.SIGTERM, on_sigterm)
+        _keep_handler_out_of_forks(on_sigterm)
 
 
 class _Mark:
@@ -265,6 +266,27 @@ class _Lost:
 _MARK = b"F"
 _MESSAGE = b"M"
 _LOST = b"L"
+
+
+def _keep_handler_out_of_forks(on_sigterm: Any) -> None:
+    """Python forgets the signals that come to a child before it is set up, where there is a handler of
+    Python's: one that is terminated right after its fork, as the monitor of a short task may be, would live
+    on. So they wait until the child has the system's handler."""
+    forking = threading.local()
+
+    def block() -> None:
+        forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, forking.mask)
+
+    def set_default() -> None:
+        if signal.getsignal(signal.SIGTERM) is on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=set_default)
+
 
 _imported = threading.Event()
 _forks_wait = False

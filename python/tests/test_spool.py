@@ -467,13 +467,15 @@ def test_a_spool_that_somebody_removed_is_told_as_lost_and_blocks_nothing(tmp_pa
         await_spooled(sender, 1)
         for path in segments_in(directory):
             path.unlink()
+        add(sender, task_info(1))
+        await_spooled(sender, 2)
         with collector(tmp_path / "m.db", sender.address) as running:
-            add(sender, task_info(1))
+            add(sender, task_info(2))
             assert sender.close(DEADLINE_S)
 
             assert lost_by_kind(sender.address) == {"": 1}
-        assert sender.counts == (2, 1, 0, 1, 0)
-        assert count(running.database, "task") == 1
+        assert sender.counts == (3, 2, 0, 1, 0)
+        assert count(running.database, "task") == 2
 
 
 def test_what_a_worker_could_not_send_when_it_ended_is_sent_by_the_next_one(tmp_path):
@@ -621,6 +623,36 @@ def test_a_drain_sends_what_a_killed_one_has_on_disk_before_the_last_line(tmp_pa
             assert count(running.database, "task") == 1
     assert f"20,001 of 20,001 messages stored in the collector at {address}" in capfd.readouterr().err
     assert not spool.exists()
+
+
+def test_a_drain_whose_program_and_collector_are_gone_leaves_on_disk_what_was_in_the_queue(tmp_path):
+    address = free_address()
+    program = f"""
+import os, signal, sys; sys.path.insert(0, {str(HERE)!r})
+from parsl_collector import CollectorHub
+from support import task_info
+if __name__ == "__main__":
+    hub = CollectorHub(address={address!r})
+    hub.start({str(tmp_path)!r}, {str(tmp_path)!r})
+    for n in range(1000):
+        hub.resource_msgs.put(task_info(n))
+    hub.resource_msgs.close()
+    hub.resource_msgs.join_thread()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "program.py").write_text(program)
+
+    ended = subprocess.run([sys.executable, tmp_path / "program.py"], timeout=DEADLINE_S)
+
+    assert ended.returncode == -signal.SIGKILL
+    directory = tmp_path / "spool"
+    wait_until(
+        lambda: directory.exists() and any(e.HasField("closing_note") for e in envelopes_in(directory)),
+        "the drain to give up",
+    )
+    assert sequences_in(directory) == list(range(1, 1001))
+    log = tmp_path / "collector_drain.log"
+    wait_until(lambda: f"1000 messages are kept in {directory}" in log.read_text(), "the drain to say so")
 
 
 def test_what_workers_gave_up_is_in_the_last_line_of_the_hub(tmp_path, capfd):

@@ -118,6 +118,8 @@ class Spool:
     def append(self, envelopes: Iterable[Spooled], run_id: str) -> list[Entry]:
         """Writes envelopes and syncs them. Raises OSError; then none of them counts as written."""
         self._run_id = run_id
+        if self._output is not None and not _is_in_place(self._output, self._files[-1].path):
+            self._close_output()
         continued = self._files[-1] if self._output is not None else None
         start = continued.size if continued is not None else 0
         entries: list[Entry] = []
@@ -330,6 +332,14 @@ class Spool:
 
 _sync_data = getattr(os, "fdatasync", os.fsync)
 """Where there is none, as on macOS, the slower one."""
+
+
+def _is_in_place(descriptor: int, path: str) -> bool:
+    """Whether the file is still under its name: what is written to one that was removed is gone."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _create(path: str, content: bytes) -> int:

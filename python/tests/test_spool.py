@@ -321,9 +321,14 @@ def test_a_damaged_record_ends_what_is_read_of_a_segment(tmp_path):
 
 
 DAMAGED = opening(owner_here("d" * 32, RUN)).replace(b"ddd", b"ddc", 1)
+NO_PROCESS = [
+    opening(owner_here("d" * 32, RUN)._replace(pid=pid, process_started=None)) for pid in ("1", -1, 2**80)
+]
 
 
-@pytest.mark.parametrize("content", [b"", b"PCSPOOL1", b"no segment", b"PCSPOOL1" + bytes(100), DAMAGED])
+@pytest.mark.parametrize(
+    "content", [b"", b"PCSPOOL1", b"no segment", b"PCSPOOL1" + bytes(100), DAMAGED, *NO_PROCESS]
+)
 def test_a_foreign_file_is_set_aside_once_and_stops_nobody(tmp_path, caplog, content):
     directory = tmp_path / "spool"
     directory.mkdir()

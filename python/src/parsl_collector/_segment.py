@@ -138,9 +138,20 @@ def _read_owner(file: IO[bytes], path: str) -> Owner:
         if _checksum(kind, payload) != checksum:
             raise ValueError("its first record is damaged")
         said = json.loads(payload)
-        return Owner(*(said[name] for name in Owner._fields))
-    except (struct.error, ValueError, KeyError, TypeError) as e:
+        return _owner_of(*(said[name] for name in Owner._fields))
+    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as e:
         raise ForeignFileError(f"read {path}: it does not say whose it is: {e}") from e
+
+
+def _owner_of(sender_id: object, run_id: object, hostname: object, pid: object, started: object) -> Owner:
+    if not (isinstance(sender_id, str) and isinstance(run_id, str) and isinstance(hostname, str)):
+        raise TypeError("sender_id, run_id and hostname must be text")
+    # From 1: 0 and below are groups of processes to kill(2); and no system has a number that long.
+    if not isinstance(pid, int) or not 0 < pid < 2**31:
+        raise ValueError(f"pid must be the number of a process, got {pid!r:.40}")
+    if not (started is None or isinstance(started, int)):
+        raise TypeError(f"process_started must be a number or null, got {started!r:.40}")
+    return Owner(sender_id, run_id, hostname, pid, started)
 
 
 def _record(kind: int, payload: bytes) -> bytes:

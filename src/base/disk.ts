@@ -15,6 +15,8 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 
+import { hasCode } from "./errors.js";
+
 /** What a spool needs of a filesystem. Synchronous: nothing can come in between, and it is used when the
  *  collector is away or too slow, not for each message. Every function throws the system's error. */
 export interface Disk {
@@ -80,11 +82,6 @@ export const systemDisk: Disk = {
     }
   },
 };
-
-/** Whether an error of the system has one of these codes. */
-function hasCode(cause: unknown, ...codes: string[]): boolean {
-  return cause instanceof Error && "code" in cause && codes.includes(String(cause.code));
-}
 
 /** The name of a new file is safe only once its directory is. */
 function syncDirectoryOf(path: string): void {

@@ -44,3 +44,8 @@ export class CollectorError extends Error {
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
+
+/** Whether an error of the system has one of these codes. */
+export function hasCode(cause: unknown, ...codes: string[]): boolean {
+  return cause instanceof Error && "code" in cause && codes.includes(String(cause.code));
+}

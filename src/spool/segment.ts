@@ -1,7 +1,5 @@
-import { readFileSync } from "node:fs";
-import { hostname } from "node:os";
-
 import type { Disk } from "../base/disk.js";
+import { isRunning, thisProcess, type ProcessIdentity } from "../base/process-identity.js";
 import { encodeRecord, readRecords } from "../base/records.js";
 
 /** A segment is a file of records: first its owner, then envelopes. docs/WIRE.md has it byte by byte; the
@@ -14,14 +12,10 @@ const envelopeKind = 2;
 export const segmentSuffix = ".spool";
 
 /** The process that writes a segment. */
-export interface Owner {
+export interface Owner extends ProcessIdentity {
   readonly senderId: string;
   /** The run that its envelopes name, for a person. */
   readonly runId: string;
-  readonly hostname: string;
-  readonly pid: number;
-  /** When it started, in clock ticks since the host's boot; undefined where the system does not tell. */
-  readonly processStarted: number | undefined;
 }
 
 /** Senders of this process that may still write. */
@@ -30,8 +24,7 @@ const sendersHere = new Set<string>();
 /** This process as the owner of a sender's segments, until `leaveHere`. */
 export function ownerHere(senderId: string, runId: string): Owner {
   sendersHere.add(senderId);
-  const processStarted = startOf(process.pid);
-  return { senderId, runId, hostname: hostname(), pid: process.pid, processStarted };
+  return { senderId, runId, ...thisProcess() };
 }
 
 /** The sender writes no more: its segments are for others to send, though its process goes on. */
@@ -42,15 +35,9 @@ export function leaveHere(senderId: string): void {
 /** Whether the owner may still write: it runs on this host, and is not another process that got its number.
  *  Undefined for one of another host, of which nobody here can know. */
 export function isAlive(owner: Owner): boolean | undefined {
-  if (owner.hostname !== hostname()) return undefined;
-  if (owner.pid === process.pid) return sendersHere.has(owner.senderId);
-  if (owner.processStarted !== undefined) return startOf(owner.pid) === owner.processStarted;
-  try {
-    process.kill(owner.pid, 0);
-    return true;
-  } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "EPERM"; // alive, as another user's
-  }
+  const running = isRunning(owner);
+  if (running !== undefined && owner.pid === process.pid) return sendersHere.has(owner.senderId);
+  return running;
 }
 
 /** The name of a sender's segment; the first has number 1. */
@@ -119,15 +106,4 @@ function ownerIn(payload: Uint8Array): Owner | undefined {
     pid: Number(pid),
     processStarted: process_started === null ? undefined : Number(process_started),
   };
-}
-
-/** Field 22 of /proc/<pid>/stat; undefined when there is no such process, or no /proc. */
-function startOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${String(pid)}/stat`, "latin1");
-    // Behind the program's name, which may hold blanks and brackets of its own.
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
-  } catch {
-    return undefined;
-  }
 }

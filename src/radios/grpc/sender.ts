@@ -1,3 +1,4 @@
+import { abortable } from "../../base/abortable.js";
 import { CollectorError } from "../../base/errors.js";
 import type { OutgoingEnvelope, RadioSender, Receipt } from "../radio.js";
 import { defaultConnectTimeoutMs } from "./options.js";
@@ -33,6 +34,7 @@ class GrpcSender implements RadioSender {
     if (this.#stream === undefined || this.#stream.over) {
       this.#stream = new MessageStream(this.#address, this.#connectTimeoutMs);
     }
+    // After an abort the envelope is on its way and may be stored all the same.
     const acknowledgement = await abortable(this.#stream.send(envelope), signal);
     return { delivery: "stored", acknowledgement };
   }
@@ -44,20 +46,5 @@ class GrpcSender implements RadioSender {
 
   #closed(): CollectorError {
     return new CollectorError("closed", `send to collector ${this.#address}: the sender was closed before`);
-  }
-}
-
-/** Stops waiting when the signal aborts. The envelope is on its way and may be stored all the same. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => {
-    aborted.reject(signal.reason);
-  };
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

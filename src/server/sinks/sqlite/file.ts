@@ -1,9 +1,10 @@
-import { accessSync, constants, statfsSync, statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 import Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
+import { networkFilesystemOf } from "../../../base/network-filesystem.js";
 import { damageCure, damageOf } from "./damage.js";
 import { columnsOf, collectorSchema, parslIndexes, parslSchema } from "./schema.js";
 
@@ -14,27 +15,6 @@ export interface FileOptions {
   readonly path: string;
   readonly journalMode: JournalMode;
   readonly durability: Durability;
-}
-
-/** Names of filesystems on which several hosts see one file, by the magic number of statfs(2). SQLite's WAL
- *  needs memory that all users of the file share, which these do not give: there it fails or ruins the
- *  file (sqlite.org/wal.html). */
-const networkFilesystems: ReadonlyMap<number, string> = new Map([
-  [0x6969, "NFS"],
-  [0x0bd00bd0, "Lustre"],
-  [0x47504653, "GPFS"],
-  [0xff534d42, "CIFS"],
-  [0xfe534d42, "SMB"],
-  [0x19830326, "BeeGFS"],
-  [0x00c36400, "Ceph"],
-  [0x5346414f, "AFS"],
-  [0x01021997, "9p"],
-  [0x65735546, "FUSE"],
-]);
-
-/** The name of the network filesystem that holds a folder; undefined for a local one. */
-export function networkFilesystemOf(folder: string): string | undefined {
-  return networkFilesystems.get(statfsSync(folder).type >>> 0);
 }
 
 /** Opens the database file, without touching its content: that may need a lock that another holds now.
@@ -80,6 +60,8 @@ export function prepareFile(
   db: Database.Database,
   options: FileOptions,
 ): { readonly journalMode: string; readonly because: string } {
+  // WAL needs memory that all users of the file share, which network filesystems do not give: there it fails or
+  // ruins the file (sqlite.org/wal.html).
   const network = networkFilesystemOf(dirname(options.path));
   const because =
     options.journalMode !== "auto"

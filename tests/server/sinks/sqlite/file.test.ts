@@ -1,21 +1,11 @@
 import { join } from "node:path";
-import { tmpdir } from "node:os";
 
 import Database from "better-sqlite3";
 import test from "ava";
 
-import {
-  isTemporary,
-  networkFilesystemOf,
-  openFile,
-  prepareFile,
-} from "../../../../src/server/sinks/sqlite/file.js";
+import { isTemporary, openFile, prepareFile } from "../../../../src/server/sinks/sqlite/file.js";
 import { parslSchema } from "../../../../src/server/sinks/sqlite/schema.js";
 import { temporaryDirectory } from "../../../support/temporary-directory.js";
-
-test("a local folder is on no network filesystem", (t) => {
-  t.is(networkFilesystemOf(tmpdir()), undefined);
-});
 
 test("a new file has a WAL and pages of 8 KiB, and says why", (t) => {
   const path = join(temporaryDirectory(t), "monitoring.db");

@@ -9,7 +9,7 @@ export function exampleRadioPath(): string {
   if (module === undefined) throw new Error("docs/RADIOS.md has no example in JavaScript");
   const folder = fileURLToPath(new URL("../../example/", import.meta.url));
   mkdirSync(folder, { recursive: true });
-  const path = `${folder}http-radio-${String(process.pid)}.js`;
+  const path = `${folder}http-radio.js`;
   writeFileSync(path, module);
   return path;
 }

@@ -1,0 +1,56 @@
+import test from "ava";
+import { pino } from "pino";
+
+import { RadioRegistry } from "../../src/radios/registry.js";
+import { openInProcessSender } from "../../src/radios/in-process/sender.js";
+import { openGrpcReceiver } from "../../src/radios/grpc/receiver.js";
+import { openGrpcSender } from "../../src/radios/grpc/sender.js";
+import type { Inbox, RadioReceiver } from "../../src/radios/radio.js";
+import { keepsTheContract, type Subject } from "./contract.js";
+import { exampleRadioPath } from "./example.js";
+
+const logger = pino({ level: "silent" });
+
+test(keepsTheContract, {
+  name: "grpc",
+  promises: "stored",
+  openReceiver: (inbox, before = "127.0.0.1:0") =>
+    openGrpcReceiver(
+      { listen: before },
+      inbox,
+      () => Promise.reject(new Error("nobody asks for the status")),
+      logger,
+    ),
+  openSender: (address) => openGrpcSender({ address }),
+} satisfies Subject);
+
+test(keepsTheContract, inProcess());
+
+/** There is nothing between its halves: a receiver that is away is an inbox that refuses. */
+function inProcess(): Subject {
+  let current: Inbox | undefined;
+  return {
+    name: "in-process",
+    promises: "stored",
+    openReceiver: (inbox): Promise<RadioReceiver> => {
+      current = inbox;
+      return Promise.resolve({ address: "", [Symbol.asyncDispose]: () => Promise.resolve() });
+    },
+    openSender: () => {
+      if (current === undefined) throw new Error("no inbox");
+      return openInProcessSender(current);
+    },
+  };
+}
+
+const http = await new RadioRegistry().load(exampleRadioPath());
+
+test(keepsTheContract, {
+  name: "http",
+  promises: "stored",
+  openReceiver: (inbox, before = "127.0.0.1:0") => {
+    if (http.openReceiver === undefined) throw new Error("the example has no receiving half");
+    return http.openReceiver(before, inbox, { logger });
+  },
+  openSender: (address) => http.openSender(address),
+} satisfies Subject);

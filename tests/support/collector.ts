@@ -25,6 +25,8 @@ export interface CollectorOptions {
 export interface RunningCollector {
   /** As "127.0.0.1:41235". */
   readonly address: string;
+  /** Where its other radios listen, by their names. */
+  readonly radios: Readonly<Record<string, string>>;
   readonly database: string;
   readonly pid: number;
   /** What it has logged so far. */
@@ -64,7 +66,7 @@ export async function startCollector(t: Scope, options: CollectorOptions = {}): 
   });
   const [line] = await within("the collector's ready line", Promise.race([firstLine, early]));
   early.catch(() => undefined); // from here on its end is the test's business
-  const ready = JSON.parse(line) as { address: string; database: string; pid: number };
+  const ready = JSON.parse(line) as Pick<RunningCollector, "address" | "radios" | "database" | "pid">;
 
   return {
     ...ready,

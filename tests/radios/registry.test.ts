@@ -51,6 +51,6 @@ test("a module of a third party is loaded by its specifier, and only if it expor
   await t.throwsAsync(registry.load(stone), { message: /the module exports no `radio`/ });
 });
 
-test("gRPC is built in", (t) => {
-  t.deepEqual(radios.names, ["grpc"]);
+test("gRPC, the filesystem and UDP are built in", (t) => {
+  t.deepEqual(radios.names, ["grpc", "filesystem", "udp"]);
 });

@@ -10,9 +10,8 @@ import { startCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
 import { envelopeOf, newSenderId } from "../support/encoded.js";
 import { memoryMib } from "../support/process.js";
-import type { Scope } from "../support/scope.js";
 import { Service } from "../support/service.js";
-import { temporaryDirectory } from "../support/temporary-directory.js";
+import { smallDisk } from "../support/small-disk.js";
 import { waitUntil } from "../support/wait.js";
 
 /** What disks do to a collector that runs. */
@@ -38,16 +37,6 @@ test.serial("a database that is damaged while it is written ends the collector w
   t.is(await collector.exited, 1);
   t.regex(collector.stderr, /malformed; restore it, or start with --move-damaged-aside/);
 });
-
-/** A filesystem of so many MiB, until the test ends; why there is none when this user may not mount. */
-function smallDisk(t: Scope, mib: number): { readonly folder: string } | { readonly refused: string } {
-  const folder = temporaryDirectory(t);
-  const options = ["-t", "tmpfs", "-o", `size=${String(mib)}m`, "tmpfs", folder];
-  const mounted = spawnSync("mount", options, { encoding: "utf8" });
-  if (mounted.status !== 0) return { refused: mounted.stderr.trim() };
-  t.teardown(() => spawnSync("umount", ["--lazy", folder]));
-  return { folder };
-}
 
 // The first has no room for the journal, the second none for what a checkpoint moves out of it.
 for (const mib of [2, 12]) {

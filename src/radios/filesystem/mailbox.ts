@@ -24,24 +24,23 @@ export class Mailbox {
   readonly #me = thisProcess();
   readonly #foreignClaims = new Sightings(foreignClaimMs);
   readonly #unfinished = new Sightings(unfinishedMs);
-  /** Whether other hosts see it, so that this one may be told of old listings: clients of network filesystems keep
+  /** Whether other hosts see it, so that this one may be shown old listings: clients of network filesystems keep
    *  them for up to a minute. */
-  #isShared = false;
+  readonly isShared: boolean;
 
-  constructor(directory: string) {
+  private constructor(directory: string, isShared: boolean) {
     this.#directory = directory;
+    this.isShared = isShared;
   }
 
-  /** Makes the folders that are missing, and fails where they may not be written. Returns the name of the network
-   *  filesystem that they are on. */
-  async prepare(): Promise<string | undefined> {
-    for (const folder of Object.values(folders)) {
-      await mkdir(this.#path(folder), { recursive: true });
-      await access(this.#path(folder), constants.R_OK | constants.W_OK | constants.X_OK);
+  /** Makes the folders that are missing, and fails where they may not be written. */
+  static async open(directory: string, isShared?: boolean): Promise<Mailbox> {
+    for (const name of Object.values(folders)) {
+      const folder = join(directory, name);
+      await mkdir(folder, { recursive: true });
+      await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     }
-    const network = networkFilesystemOf(this.#directory);
-    this.#isShared = network !== undefined;
-    return network;
+    return new Mailbox(directory, isShared ?? networkFilesystemOf(directory) !== undefined);
   }
 
   /** What is in `new`, in the order of names. */
@@ -135,7 +134,7 @@ export class Mailbox {
   }
 
   async #list(folder: string): Promise<string[]> {
-    if (this.#isShared) await this.#nudge(folder);
+    if (this.isShared) await this.#nudge(folder);
     return (await readdir(folder)).filter((name) => !name.startsWith(nudgePrefix)).sort();
   }
 

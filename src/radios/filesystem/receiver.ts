@@ -36,10 +36,9 @@ export async function openFilesystemReceiver(
   clock: Clock = systemClock,
 ): Promise<RadioReceiver> {
   const directory = resolve(address);
-  const mailbox = new Mailbox(directory);
-  let network: string | undefined;
+  let mailbox: Mailbox;
   try {
-    network = await mailbox.prepare();
+    mailbox = await Mailbox.open(directory);
   } catch (cause) {
     throw new CollectorError(
       "listen",
@@ -47,7 +46,7 @@ export async function openFilesystemReceiver(
       { cause },
     );
   }
-  return new FilesystemReceiver(directory, mailbox, inbox, logger, clock, network === undefined);
+  return new FilesystemReceiver(directory, mailbox, inbox, logger, clock);
 }
 
 /** A batch that this collector has taken. */
@@ -66,6 +65,7 @@ class FilesystemReceiver implements RadioReceiver {
   readonly #stop = new AbortController();
   readonly #stopped = Promise.withResolvers<void>();
   readonly #looking: Promise<void>;
+  /** None where it would hint at our own nudges only. */
   readonly #hints: Hints | undefined;
   readonly #onTheirWay = new Set<Promise<void>>();
   #bytesOnTheirWay = 0;
@@ -83,20 +83,13 @@ class FilesystemReceiver implements RadioReceiver {
   /** Whether the inbox has refused a batch for now, in this look or since. */
   #refusedForNow = false;
 
-  constructor(
-    directory: string,
-    mailbox: Mailbox,
-    inbox: Inbox,
-    logger: Logger,
-    clock: Clock,
-    isLocal: boolean,
-  ) {
+  constructor(directory: string, mailbox: Mailbox, inbox: Inbox, logger: Logger, clock: Clock) {
     this.address = directory;
     this.#mailbox = mailbox;
     this.#inbox = inbox;
     this.#logger = logger;
     this.#clock = clock;
-    this.#hints = isLocal ? new Hints(() => this.#hint()) : undefined;
+    this.#hints = mailbox.isShared ? undefined : new Hints(() => this.#hint());
     this.#looking = this.#keepLooking();
   }
 

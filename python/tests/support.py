@@ -263,9 +263,9 @@ def free_address() -> str:
 
 
 @contextlib.contextmanager
-def collector(database: os.PathLike | str, listen: str = "127.0.0.1:0") -> Iterator[Collector]:
-    """A collector that runs; killed at the end if it still does."""
-    running = Collector(database, listen)
+def collector(database: os.PathLike | str, listen: str = "127.0.0.1:0", *options: str) -> Iterator[Collector]:
+    """A collector that runs, with more options of its command line; killed at the end if it still does."""
+    running = Collector(database, listen, *options)
     try:
         yield running
     finally:
@@ -273,15 +273,18 @@ def collector(database: os.PathLike | str, listen: str = "127.0.0.1:0") -> Itera
 
 
 class Collector:
-    def __init__(self, database: os.PathLike | str, listen: str) -> None:
+    def __init__(self, database: os.PathLike | str, listen: str, *options: str) -> None:
         self.database = database
+        command = [find_node(None), find_server(), "serve", "--database", str(database), "--listen", listen]
         self.process = subprocess.Popen(
-            [find_node(None), find_server(), "serve", "--database", str(database), "--listen", listen],
+            [*command, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         assert self.process.stdout is not None
-        self.address = json.loads(self.process.stdout.readline())["address"]
+        ready = json.loads(self.process.stdout.readline())
+        self.address = ready["address"]
+        self.radios = ready["radios"]
         self.process.stdout.close()
 
     def kill(self) -> None:

@@ -307,7 +307,7 @@ def test_the_second_of_two_hubs_with_one_fixed_port_names_it(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
     with running_hub(tmp_path / "a") as first:
-        listen = first.resource_msgs.parsl_collector_address
+        listen = first.resource_msgs.parsl_collector_ways["grpc"].address
         with pytest.raises(CollectorStartError, match=listen):
             with running_hub(tmp_path / "b", listen=listen):
                 pass

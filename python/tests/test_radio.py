@@ -16,6 +16,7 @@ from parsl.multiprocessing import SpawnQueue
 from support import HERE, collector, count, query, wait_until
 
 from parsl_collector import CollectorRadio
+from parsl_collector._roads import RoadSpec
 
 WORKER = """
 import datetime, json, os, signal, sys, threading, time
@@ -56,13 +57,13 @@ def test_importing_the_package_loads_no_grpc():
 def test_a_radio_is_pickled_small_and_knows_where_to_send():
     radio = CollectorRadio()
     queue = SpawnQueue()
-    queue.parsl_collector_address = "127.0.0.1:4000"
+    queue.parsl_collector_ways = {"grpc": RoadSpec("grpc", "127.0.0.1:4000")}
 
     radio.create_receiver(run_dir="/nowhere", resource_msgs=queue)
 
     pickled = pickle.dumps(radio)
-    assert len(pickled) < 200
-    assert pickle.loads(pickled)._collector_address == "127.0.0.1:4000"
+    assert len(pickled) < 300
+    assert pickle.loads(pickled)._specs == (("grpc", "127.0.0.1:4000", None),)
 
 
 def test_a_radio_with_another_hub_says_what_to_do():
@@ -75,7 +76,7 @@ def test_a_radio_with_another_hub_says_what_to_do():
 def test_tasks_in_the_submit_process_use_the_hubs_queue():
     radio = CollectorRadio()
     queue = SpawnQueue()
-    queue.parsl_collector_address = "127.0.0.1:4000"
+    queue.parsl_collector_ways = {"grpc": RoadSpec("grpc", "127.0.0.1:4000")}
     radio.create_receiver(run_dir="/nowhere", resource_msgs=queue)
 
     radio.create_sender().send("message")

@@ -23,7 +23,7 @@ from support import (
     workflow_start,
 )
 
-from parsl_collector import _link, _outbox
+from parsl_collector import _outbox, _stream
 from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import Encoded, encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
@@ -152,7 +152,7 @@ def test_a_rejected_message_is_counted_and_acknowledged(tmp_path):
 
 
 def test_a_peer_that_accepts_and_never_speaks_holds_nothing_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(_link, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(_stream, "CONNECT_TIMEOUT_S", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

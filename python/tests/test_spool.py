@@ -428,12 +428,12 @@ def test_a_spool_that_cannot_be_written_fails_no_sender_and_is_tried_again(tmp_p
     directory.write_text("a file is in the way")
     with sender_to(free_address(), directory) as sender:
         add(sender, task_info())
-        wait_until(lambda: "cannot be kept" in caplog.text, "the warning")
+        wait_until(lambda: "cannot be used" in caplog.text, "the warning")
         assert sender.counts == (1, 0, 0, 0, 0)
 
         directory.unlink()
         await_spooled(sender, 1)
-        assert caplog.text.count("cannot be kept") == caplog.text.count("can be kept") == 1
+        assert caplog.text.count("cannot be used") == caplog.text.count("can be used again") == 1
         with collector(tmp_path / "m.db", sender.address) as running:
             assert sender.close(DEADLINE_S)
         assert count(running.database, "task") == 1
@@ -452,7 +452,7 @@ def test_a_disk_that_fills_up_costs_no_message(tmp_path, caplog):
             add(sender, *(task_info(n, task_inputs="x" * 1000) for n in range(150)))
             await_spooled(sender, 150)
             add(sender, *(task_info(n, task_inputs="x" * 1000) for n in range(150, 300)))
-            wait_until(lambda: "cannot be kept" in caplog.text, "the warning")
+            wait_until(lambda: "cannot be used" in caplog.text, "the warning")
             assert sender.counts == (300, 0, 0, 0, 150)
 
             subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
@@ -663,7 +663,7 @@ if __name__ == "__main__":
 def test_what_workers_gave_up_is_in_the_last_line_of_the_hub(tmp_path, capfd):
     with running_hub(tmp_path) as hub:
         hub.resource_msgs.put(workflow_start())
-        worker = MessageSender(hub.resource_msgs.parsl_collector_address)
+        worker = MessageSender(hub.resource_msgs.parsl_collector_ways["grpc"].address)
         assert worker.add(*encode(task_info()))
         worker.add_lost("TASK_INFO", 2)
         worker.add_lost("RESOURCE_INFO", 3)

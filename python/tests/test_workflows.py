@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 DEADLINE_S = 400.0
 """Only a failure takes so long, on a busy machine too."""
 
-WAYS = ("collector", "default", "filesystem", "udp", "threads")
+WAYS = ("collector", "collector-filesystem", "collector-udp", "default", "filesystem", "udp", "threads")
 """Radios and executors as workflow.py names them. No-ops run on the first."""
 
 NO_OPS = 500

@@ -9,11 +9,9 @@ from collections import deque
 
 from google.protobuf.message import DecodeError
 
-from parsl_collector._encode import length_delimited
 from parsl_collector._link import Link
 from parsl_collector._log import logger_of
 from parsl_collector._losses import as_lost
-from parsl_collector._pb import collector_service_pb2 as service_pb
 from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._segment import (
     BAD_SUFFIX,
@@ -23,6 +21,7 @@ from parsl_collector._segment import (
     read_owner,
     read_segment,
 )
+from parsl_collector._stream import StreamRoute
 
 logger = logger_of(__name__)
 
@@ -83,7 +82,7 @@ class Adoption:
             self._paths.extend(paths)
             self._is_listed = True
             if self._paths and not self._is_stopped:
-                self._link = Link(self._address, self, self._changed)
+                self._link = Link([lambda flow: StreamRoute(self._address, flow)], self, self._changed)
             self._changed.notify_all()
 
     # What the link asks and says.
@@ -98,7 +97,10 @@ class Adoption:
         if not self._unsent:
             return None
         self._in_flight.append(self._unsent.popleft())
-        return length_delimited(_ENVELOPE, self._in_flight[-1][1])
+        return self._in_flight[-1][1]
+
+    def heartbeat(self) -> bytes:
+        return self._in_flight[0][1] if self._in_flight else b""  # one route has nothing to try
 
     def pause_s(self) -> float | None:
         return None
@@ -197,6 +199,3 @@ def _set_aside(path: str, reason: str) -> None:
         logger.warning("monitoring: %s; it cannot be set aside: %s", reason, e)
         return
     logger.warning("monitoring: %s; it is set aside as %s%s", reason, path, BAD_SUFFIX)
-
-
-_ENVELOPE = service_pb.StreamMessagesRequest.DESCRIPTOR.fields_by_name["envelope"].number

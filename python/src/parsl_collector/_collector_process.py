@@ -35,6 +35,8 @@ class CollectorCommand(NamedTuple):
     database: str
     options: tuple[str, ...]
     log_path: str
+    radios: tuple[tuple[str, str], ...] = ()
+    """Name and address of each at which it listens, beside gRPC."""
 
 
 class CollectorProcess:
@@ -42,9 +44,10 @@ class CollectorProcess:
     be started."""
 
     def __init__(self, command: CollectorCommand, listen: str) -> None:
-        self._command = command
         self._is_stopping = threading.Event()
-        self._process, self.address = _start(command, listen)
+        self._process, self.address, self.radios = _start(command, listen)
+        # Senders find it again where it was.
+        self._command = command._replace(radios=tuple(self.radios.items()))
         self._watcher = threading.Thread(target=self._watch, name="parsl-collector-watch", daemon=True)
         self._watcher.start()
 
@@ -77,7 +80,7 @@ class CollectorProcess:
             failures = 0 if time.monotonic() - began > _STEADY_S else failures + 1
             while not self._is_stopping.wait(_backoff(failures)):
                 try:
-                    self._process, _ = _start(self._command, self.address)
+                    self._process, _, _ = _start(self._command, self.address)
                 except (CollectorStartError, OSError) as e:
                     failures += 1
                     if failures <= 2:
@@ -90,8 +93,8 @@ class CollectorProcess:
                 self._process.terminate()
 
 
-def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[bytes], str]:
-    """Starts a collector and waits until it is ready. Returns it and its address."""
+def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[bytes], str, dict[str, str]]:
+    """Starts a collector and waits until it is ready. Returns it, its address, and those of its radios."""
     with open(command.log_path, "ab") as log:
         log_start = log.tell()
         # stderr goes into the file, not through a pipe that somebody would have to empty. In a session of its
@@ -106,6 +109,7 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
                 "--listen",
                 listen,
                 "--exit-with-parent",
+                *(text for name, where in command.radios for text in ("--radio", f"{name}={where}")),
                 *command.options,
             ],
             stdin=subprocess.DEVNULL,
@@ -117,7 +121,8 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
     line = _read_line(process.stdout, START_TIMEOUT_S)
     process.stdout.close()  # the ready line is all that it says there
     try:
-        return process, str(json.loads(line)["address"])
+        ready = json.loads(line)
+        return process, str(ready["address"]), dict(ready["radios"])
     except (ValueError, KeyError):
         process.kill()
         process.wait()

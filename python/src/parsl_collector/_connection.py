@@ -18,12 +18,15 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from parsl_collector._channel import import_grpc
 from parsl_collector._encode import Encoded, encode, kind_name
+from parsl_collector._link import FALLBACK_AFTER_S
 from parsl_collector._log import logger_of
 from parsl_collector._losses import kind_of
+from parsl_collector._roads import GRPC, RoadSpec, as_specs
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 from parsl_collector._sender import MessageSender
 
@@ -51,31 +54,39 @@ _IMPORT_TIMEOUT_S = 10.0
 _MOST_DATAGRAM = 1024 * 1024
 """Bytes of one message of a forked child; the kernel may allow less."""
 
-_connections: dict[tuple[str, str | None], Connection] = {}
+_connections: dict[tuple[tuple[RoadSpec, ...], str | None], Connection] = {}
 _lock = threading.Lock()
 
 
 def connection_to(
-    address: str, spool: str | None = None, spool_bytes: int = DEFAULT_SPOOL_BYTES
+    where: str | Sequence[RoadSpec],
+    spool: str | None = None,
+    spool_bytes: int = DEFAULT_SPOOL_BYTES,
+    fallback_after: float = FALLBACK_AFTER_S,
 ) -> Connection:
-    """This process's connection to the collector at `address` with the spool in that directory; in a forked
-    child its parent's."""
-    key = (address, spool)
+    """This process's connection to the collector, by these ways and with the spool in that directory; in a
+    forked child its parent's."""
+    specs = as_specs(where)
+    key = (specs, spool)
     connection = _connections.get(key)
     if connection is None:
         with _lock:
             connection = _connections.get(key)
             if connection is None:
-                connection = _connections[key] = Connection(address, spool, spool_bytes)
+                connection = _connections[key] = Connection(specs, spool, spool_bytes, fallback_after)
     return connection
 
 
 class Connection:
     """Hands messages to a thread, which encodes and sends them: 2 us in the task instead of 30."""
 
-    def __init__(self, address: str, spool: str | None, spool_bytes: int) -> None:
+    def __init__(
+        self, specs: tuple[RoadSpec, ...], spool: str | None, spool_bytes: int, fallback_after: float
+    ) -> None:
         self._owner = os.getpid()
-        self._address = address
+        self._specs = specs
+        self._address = specs[0].address
+        self._fallback_after = fallback_after
         self._spool = spool
         self._spool_bytes = spool_bytes
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -196,7 +207,8 @@ class Connection:
 
     def _encode_queue(self) -> None:
         try:
-            import_grpc()
+            if any(spec.radio == GRPC for spec in self._specs):
+                import_grpc()
         except ImportError as e:
             self._has_lost = True
             logger.warning(
@@ -208,7 +220,11 @@ class Connection:
         finally:
             _imported.set()
         sender = self._sender = MessageSender(
-            self._address, hostname=platform.node(), spool=self._spool, spool_bytes=self._spool_bytes
+            self._specs,
+            hostname=platform.node(),
+            spool=self._spool,
+            spool_bytes=self._spool_bytes,
+            fallback_after=self._fallback_after,
         )
         self._is_open.set()
         while True:

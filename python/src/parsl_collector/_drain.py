@@ -26,6 +26,7 @@ from parsl.utils import setproctitle
 from parsl_collector._channel import get_status, import_grpc, open_channel
 from parsl_collector._collector_process import CollectorCommand, CollectorProcess, CollectorStartError
 from parsl_collector._encode import encode, unreadable
+from parsl_collector._filesystem_road import files_in
 from parsl_collector._log import logger_of
 from parsl_collector._sender import MessageSender
 
@@ -107,6 +108,8 @@ class Settings(NamedTuple):
     """The run's own collector; None when it is not the run's."""
     spool: str
     """Directory for what the collector does not take."""
+    messages: str | None
+    """Directory of the filesystem radio, by which workers may have left something; None without one."""
     is_successor: bool = False
     """Whether a drain before this one was killed."""
 
@@ -258,7 +261,7 @@ class _Drain:
         counts = sender.counts
         logger.info("%d of %d messages of the queue acknowledged", counts.acknowledged, counts.given)
         if complete and adoption.is_over:
-            self._say(_final_report(self._address, sender))
+            self._say(_final_report(self._address, sender, self._settings.messages))
         else:
             problem = f"the collector acknowledged nothing for {patience:g} s"
             if sender.trouble is not None:
@@ -306,7 +309,7 @@ class _Drain:
             logger.warning("%d messages are kept in %s", kept, self._settings.spool)
 
 
-def _final_report(address: str, sender: MessageSender) -> Report:
+def _final_report(address: str, sender: MessageSender, messages: str | None) -> Report:
     """The ledger's word for the run, once other senders (workers) have come to their end."""
     grpc = import_grpc()
     deadline = time.monotonic() + OTHERS_TIMEOUT_S
@@ -325,7 +328,10 @@ def _final_report(address: str, sender: MessageSender) -> Report:
                 continue
             if status.total != heard:
                 heard, since = status.total, now
-            others_open = status.open_streams > 0 and any(not other.closed for other in status.senders)
+            left = 0 if messages is None else files_in(messages)
+            others_open = left > 0 or any(
+                not other.closed and _may_speak(other, status.open_streams) for other in status.senders
+            )
             if not others_open or now - since > OTHERS_QUIET_S or now > deadline:
                 break
             time.sleep(0.02)
@@ -335,6 +341,7 @@ def _final_report(address: str, sender: MessageSender) -> Report:
             status.senders.extend(
                 known for known in everything.senders if known.sender_id == sender.sender_id
             )
+    problem = f"{left} files are left in {messages}" if left > 0 else ""
     counts = [known.counts for known in status.senders]
     missing = sum(count.missing for count in counts)
     return Report(
@@ -343,8 +350,14 @@ def _final_report(address: str, sender: MessageSender) -> Report:
         kept=0,
         lost=sum(count.lost for count in counts),
         missing=missing,
-        problem="they were sent and did not come" if missing else "",
+        problem=problem or ("they were sent and did not come" if missing else ""),
     )
+
+
+def _may_speak(sender: Any, open_streams: int) -> bool:
+    """Whether something may be on its way of a sender (a SenderStatus) that has not said its last word."""
+    # One whose stream is closed was killed, or comes again, and a file that is not there was taken.
+    return any(by.radio == "udp" for by in sender.radios) or open_streams > 0
 
 
 def _own_report(sender: MessageSender, problem: str) -> Report:

@@ -83,3 +83,19 @@ class Road:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove_if_empty(directory: str) -> None:
+    """Removes the folders of a directory in which nothing is left, and itself."""
+    for path, _, _ in os.walk(directory, topdown=False):
+        with contextlib.suppress(OSError):  # something is in it
+            os.rmdir(path)
+
+
+def files_in(directory: str) -> int:
+    """How many batches wait in a directory to be stored; none where it is not there."""
+    count = 0
+    for folder in ("new", "cur"):
+        for _, _, files in os.walk(os.path.join(directory, folder)):
+            count += len(files)
+    return count

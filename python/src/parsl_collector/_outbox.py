@@ -13,7 +13,6 @@ from collections import Counter, deque
 from parsl_collector._encode import Encoded, length_delimited
 from parsl_collector._log import logger_of
 from parsl_collector._losses import Loss, as_lost, losses_in, tell
-from parsl_collector._pb import collector_service_pb2 as service_pb
 from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._spool import Entry, Spool, Spooled
 
@@ -65,7 +64,7 @@ class Outbox:
 
     def __init__(
         self,
-        address: str,
+        where: str,
         sender_id: str,
         *,
         hostname: str,
@@ -73,7 +72,8 @@ class Outbox:
         heartbeat: float | None,
         spool: Spool | None,
     ) -> None:
-        self._address = address
+        self._where = where
+        """The collector, for a person."""
         self._sender_id = sender_id
         self._hostname = hostname
         self._buffer_bytes = buffer_bytes
@@ -162,7 +162,7 @@ class Outbox:
         self._buffered_bytes = 0
         if self._disk_trouble:
             self._disk_trouble = False
-            logger.warning("monitoring: messages can be kept in %s now", self._spool.directory)
+            logger.warning("monitoring: the spool %s can be used again", self._spool.directory)
         if given_up == 0 and self._spool.given_up > 0:
             logger.warning(
                 "monitoring: the spool %s is full; the oldest samples are given up, then the oldest messages",
@@ -186,6 +186,9 @@ class Outbox:
         outgoing = self._unsent.popleft() if self._unsent else self._make_next()
         return None if outgoing is None else self._send(outgoing.envelope, outgoing)
 
+    def heartbeat(self) -> bytes:
+        return self._head(tells=False).SerializeToString()
+
     def pause_s(self) -> float | None:
         silence = self._silence_left_s()
         return self._gathering_s() if silence is None else silence
@@ -197,7 +200,7 @@ class Outbox:
         self.rejected += len(acknowledgement.rejections)
         if self.trouble is not None:
             self.trouble = None
-            logger.warning("monitoring: the collector at %s takes messages again", self._address)
+            logger.warning("monitoring: the collector at %s takes messages again", self._where)
         for rejection in acknowledgement.rejections:
             if rejection.reason not in self._reasons and len(self._reasons) < _MOST_REASONS:
                 self._reasons.add(rejection.reason)
@@ -220,7 +223,7 @@ class Outbox:
 
     def _send(self, envelope: bytes, outgoing: Outgoing) -> bytes:
         self._in_flight.append(outgoing)
-        return length_delimited(_ENVELOPE, envelope)
+        return envelope
 
     def _next_spooled(self) -> bytes | None:
         while self._spool is not None and (entry := self._spool.take()) is not None:
@@ -318,15 +321,16 @@ class Outbox:
         note.closing_note.last_sequence = self._next_sequence - 1
         return Outgoing(note.SerializeToString(), is_last=True)
 
-    def _head(self, run_id: str = "") -> pb.Envelope:
-        """An envelope without messages, which tells the losses that are not yet told."""
+    def _head(self, run_id: str = "", tells: bool = True) -> pb.Envelope:
+        """An envelope without messages. It tells the losses that are not yet told, unless it is not to be
+        relied on."""
         head = pb.Envelope(
             sender_id=self._sender_id,
             run_id=run_id or self.run_id,
             hostname=self._hostname,
             utc_offset_seconds=time.localtime().tm_gmtoff,
         )
-        if self._untold:
+        if tells and self._untold:
             tell(head, self._untold)
             self._untold = []
         return head
@@ -362,7 +366,7 @@ class Outbox:
         if is_new:
             logger.warning(
                 "monitoring: the collector at %s takes no messages (%s); they are kept and sent when it does",
-                self._address,
+                self._where,
                 reason,
             )
 
@@ -370,11 +374,10 @@ class Outbox:
         if not self._disk_trouble and self._spool is not None:
             self._disk_trouble = True
             logger.warning(
-                "monitoring: messages cannot be kept in %s, so they are kept in memory: %s",
+                "monitoring: the spool %s cannot be used, and messages are kept in memory meanwhile: %s",
                 self._spool.directory,
                 error,
             )
 
 
 _MESSAGES = pb.Envelope.DESCRIPTOR.fields_by_name["messages"].number
-_ENVELOPE = service_pb.StreamMessagesRequest.DESCRIPTOR.fields_by_name["envelope"].number

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from parsl_collector._adopt import Adoption
 from parsl_collector._encode import Encoded
-from parsl_collector._link import Link
+from parsl_collector._link import FALLBACK_AFTER_S, Link
 from parsl_collector._outbox import Outbox
+from parsl_collector._roads import GRPC, RoadSpec, as_specs, openers_of
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 from parsl_collector._spool import Spool
 
@@ -37,8 +39,9 @@ class Counts(NamedTuple):
 
 
 class MessageSender:
-    """One numbered sequence of messages to the collector at `address`. Safe to use from several threads; not
-    across a fork.
+    """One numbered sequence of messages to the collector at `where`: a gRPC address, or several ways to it,
+    of which the first is used until it has failed for `fallback_after` seconds. Safe to use from several
+    threads; not across a fork.
 
     `hostname` is said for all messages that name none, so it is for a sender whose messages are of its own
     host; one that relays those of others says none. After `heartbeat` seconds of silence (None: never) it
@@ -51,23 +54,28 @@ class MessageSender:
 
     def __init__(
         self,
-        address: str,
+        where: str | Sequence[RoadSpec],
         *,
         hostname: str = "",
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         heartbeat: float | None = None,
         spool: str | None = None,
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
+        fallback_after: float = FALLBACK_AFTER_S,
     ) -> None:
-        self.address = address
+        specs = as_specs(where)
+        self.address = specs[0].address
+        """Of the first way."""
         self.sender_id = secrets.token_hex(16)
-        self.adoption = None if spool is None else Adoption(spool, address)
-        """What dead senders left in the spool's directory, on its way; None without a spool."""
+        address = next((spec.address for spec in specs if spec.radio == GRPC), None)
+        self.adoption = None if spool is None or address is None else Adoption(spool, address)
+        """What dead senders left in the spool's directory, on its way; None without a spool, or without gRPC,
+        whose acknowledgements it takes."""
         self._changed = threading.Condition()
         # All below is guarded by _changed.
         self._spool = None if spool is None else Spool(spool, self.sender_id, spool_bytes)
         self._outbox = Outbox(
-            address,
+            self.address,
             self.sender_id,
             hostname=hostname,
             buffer_bytes=buffer_bytes,
@@ -75,7 +83,7 @@ class MessageSender:
             spool=self._spool,
         )
         self._is_stopped = False
-        self._link = Link(address, self._outbox, self._changed)
+        self._link = Link(openers_of(specs), self._outbox, self._changed, fallback_after)
 
     @property
     def counts(self) -> Counts:

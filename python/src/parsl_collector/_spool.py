@@ -304,6 +304,8 @@ class Spool:
             entry.offset, entry.length = file.size + HEAD_BYTES, len(data)
             file.size += len(record)
             entries.append(entry)
+        for replaced in set(file.entries).difference(entries):
+            replaced.is_sent = replaced.is_acknowledged = True
         file.hold(entries)
         file.may_have_samples = False
         self.given_up += given_up

@@ -11,6 +11,7 @@ import shlex
 import socket
 import sys
 import warnings
+from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -21,9 +22,11 @@ from parsl.multiprocessing import SpawnQueue
 from parsl_collector._collector_process import STOP_TIMEOUT_S, CollectorCommand, CollectorProcess
 from parsl_collector._drain import Report, Settings
 from parsl_collector._drain_process import DrainProcess
+from parsl_collector._filesystem_road import remove_if_empty
 from parsl_collector._log import logger_of
 from parsl_collector._node import find_node, find_server
-from parsl_collector.radio import ADDRESS_ATTRIBUTE
+from parsl_collector._roads import GRPC, RoadSpec
+from parsl_collector.radio import WAYS_ATTRIBUTE
 
 logger = logger_of(__name__)
 
@@ -60,6 +63,10 @@ class CollectorHub(MonitoringHub):
         full. They are sent when it is there again; what is left at the end of the program is sent by the next
         hub with the same directory on this host, or by the command that the last line names. It is made when
         it is needed. Default: the folder spool in the run's own directory (runinfo/000, say).
+    radios : sequence of str or of (str, str)
+        How workers may reach the collector besides gRPC (CollectorRadio(radios=...) chooses): "filesystem",
+        by the folder messages in the run's own directory, and "udp", on the host that it listens on. A pair
+        names the address too: ("filesystem", "/shared/messages"). Not for a collector that runs already.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class CollectorHub(MonitoringHub):
         insecure: bool = False,
         close_timeout: float = DEFAULT_CLOSE_TIMEOUT_S,
         spool: str | None = None,
+        radios: Sequence[str | tuple[str, str]] = ("filesystem",),
     ) -> None:
         # Not MonitoringHub.__init__: it refuses to work without SQLAlchemy, which nothing here needs.
         for name, value, successor in (
@@ -108,22 +116,25 @@ class CollectorHub(MonitoringHub):
         self.insecure = insecure
         self.close_timeout = close_timeout
         self.spool = spool
+        self.radios = radios
         self.monitoring_hub_active = False
+        self._key: bytes | None = None
+        """The run's secret, which workers get inside their radio's config."""
 
     def start(self, dfk_run_dir: str, config_run_dir: str | os.PathLike, log_config: Any = None) -> None:
         """Starts the collector and the drain. Raises when monitoring cannot work: nothing is left running."""
         if self.logging_endpoint is None:
             self.logging_endpoint = f"sqlite:///{os.fspath(config_run_dir)}/monitoring.db"
         os.makedirs(dfk_run_dir, exist_ok=True)
-        command = (
-            None if self.address is not None else self._command(os.path.join(dfk_run_dir, "collector.log"))
-        )
+        self._key_path = os.path.join(os.path.abspath(dfk_run_dir), "collector.key")
+        command = None if self.address is not None else self._command(dfk_run_dir)
         self.resource_msgs: Queue[TaggedMonitoringMessage] = SpawnQueue()
         level = logging.DEBUG if self.monitoring_debug else logging.INFO
         self._collector: CollectorProcess | None = None
         # The drain first: it takes as long to import what it needs as the collector takes to start.
         self._spool = os.path.abspath(self.spool or os.path.join(dfk_run_dir, "spool"))
-        settings = Settings(dfk_run_dir, level, log_config, command, self._spool)
+        messages = dict(command.radios).get("filesystem") if command is not None else None
+        settings = Settings(dfk_run_dir, level, log_config, command, self._spool, messages)
         self._drain = DrainProcess(self.resource_msgs, settings)
         try:
             if command is not None:
@@ -136,7 +147,8 @@ class CollectorHub(MonitoringHub):
             if self._collector is not None:
                 self._collector.stop()
             raise
-        setattr(self.resource_msgs, ADDRESS_ATTRIBUTE, _seen_from_outside(address))
+        ways = {} if self._collector is None else self._collector.radios
+        setattr(self.resource_msgs, WAYS_ATTRIBUTE, self._ways_of({GRPC: address, **ways}))
         logger.info("Monitoring goes to the collector at %s", address)
         self.monitoring_hub_active = True
         # A program that ends without cleanup: its messages are stored all the same.
@@ -160,19 +172,48 @@ class CollectorHub(MonitoringHub):
         if self._collector is not None:
             # One that could not write for so long will hardly do so now.
             self._collector.stop(STOP_TIMEOUT_S if is_complete else min(STOP_TIMEOUT_S, self.close_timeout))
+        self._tidy()
+        self._tell(report)
+
+    def _tidy(self) -> None:
+        """Leaves nothing of the run's own in its directory but logs, and what is not stored."""
+        if self._collector is not None:
+            remove_if_empty(self._collector.radios.get("filesystem", ""))
+        with contextlib.suppress(OSError):  # there is none
+            os.unlink(self._key_path)
         if self.spool is None:
             with contextlib.suppress(OSError):  # there is none, or something is kept in it
                 os.rmdir(self._spool)
-        self._tell(report)
 
-    def _command(self, log_path: str) -> CollectorCommand:
+    def _ways_of(self, addresses: dict[str, str]) -> dict[str, RoadSpec]:
+        """How workers reach a collector that listens at these addresses, by the radios' names."""
+        return {
+            name: RoadSpec(name, _seen_from_outside(address), self._key)
+            for name, address in addresses.items()
+        }
+
+    def _command(self, run_dir: str) -> CollectorCommand:
         options = ["--durability", self.durability]
+        defaults = {
+            "filesystem": os.path.abspath(os.path.join(run_dir, "messages")),
+            "udp": f"{self.listen.rpartition(':')[0]}:0",
+        }
+        radios = dict(
+            (radio, defaults.get(radio, "")) if isinstance(radio, str) else radio for radio in self.radios
+        )
+        if "udp" in radios:
+            self._key = os.urandom(32)
+            _write_secret(self._key_path, self._key)
+            options += ["--key-file", self._key_path]
         if self.insecure:
             options.append("--insecure")
         if self.monitoring_debug:
             options += ["--log-level", "debug"]
         database = _database_of(self.logging_endpoint)
-        return CollectorCommand(find_node(self.node), find_server(), database, tuple(options), log_path)
+        log_path = os.path.join(run_dir, "collector.log")
+        return CollectorCommand(
+            find_node(self.node), find_server(), database, tuple(options), log_path, tuple(radios.items())
+        )
 
     def _tell(self, report: Report | None) -> None:
         if report is None:
@@ -209,6 +250,14 @@ class CollectorHub(MonitoringHub):
         if self._collector is None:
             return f"the collector at {self.address}"
         return _database_of(self.logging_endpoint)
+
+
+def _write_secret(path: str, secret: bytes) -> None:
+    """Leaves a secret in a file that nobody else may read."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
 
 
 def _seen_from_outside(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -9,10 +10,16 @@ from parsl.monitoring.radios.base import MonitoringRadioReceiver, MonitoringRadi
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
 from parsl.utils import RepresentationMixin
 
+from parsl_collector._link import FALLBACK_AFTER_S
+from parsl_collector._roads import GRPC, RoadSpec, find_radio
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 
-ADDRESS_ATTRIBUTE = "parsl_collector_address"
-"""Attribute of a hub's queue: where its collector listens. A radio is given the queue, not the hub."""
+WAYS_ATTRIBUTE = "parsl_collector_ways"
+"""Attribute of a hub's queue: how its collector is reached, a RoadSpec for each radio by its name. A radio is
+given the queue, not the hub."""
+
+_Choice = str | type | tuple[str | type, str]
+"""A radio by its name or its class, with the address or without."""
 
 
 class CollectorRadio(RadioConfig, RepresentationMixin):
@@ -21,8 +28,16 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
     Parameters
     ----------
     address : str, optional
-        "host:port" at which workers reach the collector. Default: where the run's CollectorHub has it listen;
-        without its listen= only workers on the submit host reach that.
+        "host:port" at which workers reach the collector by gRPC. Default: where the run's CollectorHub has it
+        listen; without its listen= only workers on the submit host reach that.
+    radios : sequence of str, of classes, or of (str or class, str)
+        From the best to the last resort: "grpc", "filesystem" (a directory that workers and submit host see),
+        "udp" (which loses messages, and counts them), an entry point of the group parsl_collector.radios, or
+        a class of your own, made as Class(address, key). When one has failed for `fallback_after` seconds
+        the next takes over, until the first works again. The addresses are those of the run's CollectorHub,
+        which must listen by these radios (its radios=); a pair names another: ("filesystem", "/shared/run").
+    fallback_after : float
+        Seconds.
     spool : str, optional
         A directory for what a worker cannot send: on its node, or one that nodes share. What a worker leaves
         there is sent by the next one on the same node, or by `parsl-collector spool`. It is made when it is
@@ -37,25 +52,29 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         self,
         address: str | None = None,
         *,
+        radios: Sequence[_Choice] = (GRPC,),
+        fallback_after: float = FALLBACK_AFTER_S,
         spool: str | None = None,
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
     ) -> None:
+        if isinstance(radios, str) or not radios:
+            raise ValueError(
+                f"make CollectorRadio: radios={radios!r} is no list of radios; one is radios=['grpc']"
+            )
         self.address = address
+        self.radios = radios
+        self.fallback_after = fallback_after
         self.spool = spool
         self.spool_bytes = spool_bytes
-        self._collector_address = address
+        # Known already where no hub has to tell an address.
+        specs = [self._spec_without_hub(radio) for radio in radios]
+        self._specs = tuple(spec for spec in specs if spec is not None)
         self._queue: Queue | None = None
 
     def create_receiver(self, *, run_dir: str, resource_msgs: Queue) -> MonitoringRadioReceiver:
-        hub_address = getattr(resource_msgs, ADDRESS_ATTRIBUTE, None)
-        self._collector_address = self.address or hub_address
-        if self._collector_address is None:
-            raise ValueError(
-                "start CollectorRadio: this run's monitoring is no CollectorHub, so there is no collector to "
-                "send to; use Config(monitoring=CollectorHub(...)), or CollectorRadio(address='host:port') "
-                "of a running collector"
-            )
-        if hub_address is not None:
+        ways: dict[str, RoadSpec] | None = getattr(resource_msgs, WAYS_ATTRIBUTE, None)
+        self._specs = tuple(self._spec(radio, ways) for radio in self.radios)
+        if ways is not None:
             self._queue = resource_msgs
         return _Receiver()
 
@@ -63,20 +82,48 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         if self._queue is not None:
             # In the submit process itself (threads): the queue is there already, and gRPC is not.
             return MultiprocessingQueueRadioSender(self._queue)
-        return _Sender(self._collector_address, self.spool, self.spool_bytes)
+        return _Sender(self._specs, self.spool, self.spool_bytes, self.fallback_after)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_queue": None}
+
+    def _spec_without_hub(self, radio: _Choice) -> RoadSpec | None:
+        if isinstance(radio, tuple):
+            return RoadSpec(*radio)
+        return RoadSpec(GRPC, self.address) if radio == GRPC and self.address is not None else None
+
+    def _spec(self, radio: _Choice, ways: dict[str, RoadSpec] | None) -> RoadSpec:
+        own = self._spec_without_hub(radio)
+        name = radio[0] if isinstance(radio, tuple) else radio
+        if name != GRPC:
+            find_radio(name)  # raises for a name that no radio has
+        if own is not None:
+            return own._replace(key=next((way.key for way in (ways or {}).values()), None))
+        if ways is None:
+            raise ValueError(
+                "start CollectorRadio: this run's monitoring is no CollectorHub, so there is no collector to "
+                "send to; use Config(monitoring=CollectorHub(...)), or CollectorRadio(address='host:port') "
+                "of a running collector"
+            )
+        if name not in ways:
+            raise ValueError(
+                f"start CollectorRadio: the run's collector does not listen by {name!r}, only by "
+                f"{', '.join(ways)}; use CollectorHub(radios=[{name!r}]), or name its address: "
+                f"radios=[({name!r}, '...')]"
+            )
+        return ways[name]
 
 
 class _Sender(MonitoringRadioSender):
     """Made anew by Parsl for each message, so it holds nothing: the connection is the process's."""
 
-    def __init__(self, address: str, spool: str | None, spool_bytes: int) -> None:
+    def __init__(
+        self, specs: tuple[RoadSpec, ...], spool: str | None, spool_bytes: int, fallback_after: float
+    ) -> None:
         # Late: the submit process imports this module, and needs none of what a sender needs.
         from parsl_collector._connection import connection_to
 
-        self._connection = connection_to(address, spool, spool_bytes)
+        self._connection = connection_to(specs, spool, spool_bytes, fallback_after)
 
     def send(self, message: object) -> None:
         self._connection.send(message)

@@ -1,13 +1,15 @@
 """A small real workflow, once on each of some executors. usage: workflow.py HUB DIRECTORY NO-OPS WAY...
 
 HUB is parsl or ours. A WAY is how messages of workers travel: threads (a ThreadPoolExecutor), or the radio of
-a HighThroughputExecutor: default, filesystem, udp, collector, or the address of a collector. Its executor has
-it as its label. NO-OPS is how many tasks that do nothing run on the first at the end. The database is
-DIRECTORY/monitoring.db. Prints, as JSON, for each way the number of its first task and what its tasks gave.
+a HighThroughputExecutor: default, filesystem, udp, collector, collector-filesystem, collector-udp, or the
+address of a collector. Its executor has it as its label. NO-OPS is how many tasks that do nothing run on the
+first at the end. The database is DIRECTORY/monitoring.db. Prints, as JSON, for each way the number of its
+first task and what its tasks gave.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from typing import Any
@@ -76,6 +78,8 @@ def radio_of(way: str) -> RadioConfig | None:
             return UDPRadio(address="127.0.0.1")
         case "collector":
             return CollectorRadio()
+        case "collector-filesystem" | "collector-udp":
+            return CollectorRadio(radios=[way.removeprefix("collector-")])
         case address:
             return CollectorRadio(address=address)
 
@@ -95,7 +99,10 @@ def executor_of(way: str) -> parsl.ThreadPoolExecutor | parsl.HighThroughputExec
 
 
 def main(hub: str, directory: str, no_ops: int, ways: list[str]) -> None:
-    new_hub = {"parsl": MonitoringHub, "ours": CollectorHub}[hub]
+    new_hub = {
+        "parsl": MonitoringHub,
+        "ours": functools.partial(CollectorHub, radios=["filesystem", "udp"]),
+    }[hub]
     config = parsl.Config(
         executors=[executor_of(way) for way in ways],
         monitoring=new_hub(

@@ -1,6 +1,11 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import test from "ava";
 import { pino } from "pino";
 
+import { radios } from "../../src/radios/built-in.js";
 import { RadioRegistry } from "../../src/radios/registry.js";
 import { openInProcessSender } from "../../src/radios/in-process/sender.js";
 import { openGrpcReceiver } from "../../src/radios/grpc/receiver.js";
@@ -54,3 +59,23 @@ test(keepsTheContract, {
   },
   openSender: (address) => http.openSender(address),
 } satisfies Subject);
+
+function builtIn(name: "filesystem" | "udp"): Pick<Subject, "name" | "openReceiver" | "openSender"> {
+  const radio = radios.get(name);
+  const key = Buffer.alloc(32, 7);
+  const directory = mkdtempSync(join(tmpdir(), "parsl-collector-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const place = name === "udp" ? "127.0.0.1:0" : directory;
+  return {
+    name,
+    openReceiver: (inbox, before = place) => {
+      if (radio.openReceiver === undefined) throw new Error(`${name} has no receiving half`);
+      return radio.openReceiver(before, inbox, { logger, key });
+    },
+    openSender: (address) => radio.openSender(address, { key }),
+  };
+}
+
+test(keepsTheContract, { ...builtIn("filesystem"), promises: "kept" } satisfies Subject);
+
+test(keepsTheContract, { ...builtIn("udp"), promises: "sent" } satisfies Subject);

@@ -1,0 +1,55 @@
+"""A port that a firewall closes in the middle of a run, and opens again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from support import HERE, query
+
+DEADLINE_S = 300.0
+"""Only a failure takes so long."""
+
+
+def what_is_missing() -> str:
+    """Why no firewall can be made here; empty when one can."""
+    missing = [name for name in ("nft", "ip", "unshare") if shutil.which(name) is None]
+    if missing:
+        return f"no {', '.join(missing)}: `sudo apt-get install nftables iproute2 util-linux`"
+    rules = ["unshare", "-rn", "sh", "-c", "ip link set lo up && nft add table inet wall"]
+    tried = subprocess.run(rules, capture_output=True, text=True)
+    return "" if tried.returncode == 0 else f"no network namespace may be made here: {tried.stderr.strip()}"
+
+
+@pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing())
+def test_a_run_whose_port_is_closed_for_a_while_is_complete_by_two_roads(tmp_path):
+    program = str(HERE / "programs" / "firewalled.py")
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    ended = subprocess.run(
+        ["unshare", "-rn", sys.executable, program, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert ended.returncode == 0, ended.stderr
+    tasks = json.loads(ended.stdout.splitlines()[-1])["tasks"]
+
+    database = tmp_path / "monitoring.db"
+    states = "SELECT task_status_name, count(*) FROM status GROUP BY 1 ORDER BY 1"
+    assert query(database, states) == [
+        (state, tasks) for state in ("exec_done", "launched", "pending", "running", "running_ended")
+    ]
+    assert query(database, "SELECT count(*) FROM resource") == [(tasks,)]
+    assert query(database, "SELECT sum(stored) = sum(last_sequence), count(*) FROM collector_sender") == [
+        (1, 2)
+    ]
+    by = "SELECT DISTINCT radio FROM collector_sender_radio JOIN collector_sender USING (sender_id)"
+    worker = f"{by} WHERE hostname IS NOT NULL ORDER BY 1"
+    assert query(database, worker) == [("filesystem",), ("grpc",)]
+    assert "messages stored" in ended.stderr.splitlines()[-1]

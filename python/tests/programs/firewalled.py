@@ -1,7 +1,9 @@
-"""A workflow whose workers lose the collector's port in the middle, and find it again. usage: firewalled.py DIRECTORY
+"""A workflow whose workers lose the collector's port in the middle, and find it again.
 
-To be run in a network namespace of its own, in which it may set rules. The database is DIRECTORY/monitoring.db.
-Prints, as JSON, how many tasks ran before, while and after the port was closed.
+usage: firewalled.py DIRECTORY
+
+To be run in a network namespace of its own, in which it may set rules. The database is
+DIRECTORY/monitoring.db. Prints, as JSON, how many tasks ran.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_a_run_whose_port_is_closed_for_a_while_is_complete_by_two_roads(tmp_pat
     ]
     complete = "SELECT sum(stored) = sum(last_sequence), count(*) FROM collector_sender"
     assert query(database, complete) == [(1, 2)]
-    by = "SELECT DISTINCT radio FROM collector_sender_radio JOIN collector_sender USING (sender_id)"
+    by = "SELECT DISTINCT radio FROM collector_sender_radio JOIN collector_sender ON id = sender"
     worker = f"{by} WHERE hostname IS NOT NULL ORDER BY 1"
     assert query(database, worker) == [("filesystem",), ("grpc",)]
     assert "messages stored" in ended.stderr.splitlines()[-1]

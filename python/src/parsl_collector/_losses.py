@@ -48,17 +48,16 @@ def tell(envelope: pb.Envelope, losses: Iterable[Loss]) -> None:
 
 
 def as_lost(data: bytes) -> pb.Envelope | None:
-    """An envelope that tells the messages of another one as lost; None where that has none."""
+    """An envelope that tells the messages of another one as lost; None where that has none, or numbers them so
+    that no field holds their sequences."""
     try:
         envelope = pb.Envelope.FromString(data)
-    except DecodeError:
+        _, lost = split(envelope)
+        told = pb.Envelope(sender_id=envelope.sender_id, run_id=envelope.run_id)
+        tell(told, [*losses_in(envelope), *lost])
+    except (DecodeError, ValueError):
         return None
-    _, lost = split(envelope)
-    if not lost:
-        return None
-    told = pb.Envelope(sender_id=envelope.sender_id, run_id=envelope.run_id)
-    tell(told, [*losses_in(envelope), *lost])
-    return told
+    return told if lost else None
 
 
 def split(

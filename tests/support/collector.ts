@@ -19,6 +19,8 @@ export interface CollectorOptions {
   /** More options of `serve`, as ["--timezone", "UTC"]. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The command that runs a command in a network of its own; by default it runs in this one. */
+  readonly inside?: (command: readonly string[]) => readonly string[];
 }
 
 /** A collector in a process of its own. */
@@ -42,15 +44,17 @@ export interface RunningCollector {
 /** Runs `parsl-collector serve` until the test ends and waits until it is ready. */
 export async function startCollector(t: Scope, options: CollectorOptions = {}): Promise<RunningCollector> {
   const database = options.database ?? join(temporaryDirectory(t), "monitoring.db");
-  const child = spawn(
-    process.execPath,
-    [
-      ...[collectorMain, "serve", "--database", database, "--listen", options.listen ?? "127.0.0.1:0"],
-      "--exit-with-parent", // so that a test run that is broken off leaves none behind
-      ...(options.args ?? []),
-    ],
-    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } },
-  );
+  const command = [
+    ...[process.execPath, collectorMain, "serve", "--database", database],
+    ...["--listen", options.listen ?? "127.0.0.1:0"],
+    "--exit-with-parent", // so that a test run that is broken off leaves none behind
+    ...(options.args ?? []),
+  ];
+  const [program = "", ...args] = options.inside?.(command) ?? command;
+  const child = spawn(program, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
+  });
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const exited = once(child, "close").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);

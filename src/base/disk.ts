@@ -26,8 +26,8 @@ export interface Disk {
   append(path: string, bytes: Uint8Array): void;
   /** Brings all bytes of a file, and its name, to where a power cut does not reach them. */
   sync(path: string): void;
-  /** Gives a synced file another name, in place of a file that has it; in the same directory. Safe when it
-   *  returns. */
+  /** Gives a file another name, in place of a file that has it; in the same directory. The name is safe when it
+   *  returns; the bytes are if they were synced. */
   rename(from: string, to: string): void;
   /** Removes a file; one that is missing is no error. */
   remove(path: string): void;

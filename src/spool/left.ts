@@ -5,7 +5,7 @@ import { CollectorError, reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
 import type { OutgoingEnvelope } from "../radios/radio.js";
 import { aloneOf, refusedOf } from "./refused.js";
-import { isAlive, readSegment, segmentSuffix, type Owner } from "./segment.js";
+import { isAlive, readSegment, segmentSuffix, temporaryOf, type Owner } from "./segment.js";
 
 /** Envelopes on their way at a time. */
 const mostOnTheWay = 8;
@@ -86,7 +86,7 @@ export async function sendLeft(options: SendOptions): Promise<SentLeft> {
       onDisk(`remove ${left.path}`, () => disk.remove(left.path));
     }
     // What its owner was rewriting when it died.
-    onDisk(`remove ${left.path}.tmp`, () => disk.remove(`${left.path}.tmp`));
+    onDisk(`remove ${temporaryOf(left.path)}`, () => disk.remove(temporaryOf(left.path)));
   }
   if (segments > 0) onDisk(`remove ${directory}`, () => disk.removeEmpty(directory));
   return { segments, messages, bad };

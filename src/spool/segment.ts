@@ -45,6 +45,11 @@ export function segmentName(senderId: string, number: number): string {
   return `${senderId}-${String(number).padStart(6, "0")}${segmentSuffix}`;
 }
 
+/** Where a segment is while it is made. */
+export function temporaryOf(path: string): string {
+  return `${path}.tmp`;
+}
+
 /** The first bytes of a segment. */
 export function openingOf({ senderId, runId, hostname: host, pid, processStarted }: Owner): Uint8Array {
   const said = {

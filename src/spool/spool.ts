@@ -7,7 +7,7 @@ import { Envelope } from "../model/envelope.js";
 import type { OutgoingEnvelope } from "../radios/radio.js";
 import { readRecords } from "../base/records.js";
 import { countOf, lossesIn, merged, sampleKind, telling, without, type Loss } from "./losses.js";
-import { envelopeRecord, leaveHere, openingOf, segmentName, type Owner } from "./segment.js";
+import { envelopeRecord, leaveHere, openingOf, segmentName, temporaryOf, type Owner } from "./segment.js";
 
 /** Bytes that a spool may take on its disk unless it is told otherwise. */
 export const defaultSpoolBytes = 1024 ** 3;
@@ -233,7 +233,10 @@ export class Spool {
     this.#number += 1;
     const path = join(this.directory, segmentName(this.#owner.senderId, this.#number));
     const segment: OwnSegment = { path, bytes: opening.length, entries: [], open: 0, mayHaveSamples: false };
-    this.#disk.create(path, opening);
+    // Nobody shall see it without its owner, and take it for a foreign file.
+    this.#disk.remove(temporaryOf(path));
+    this.#disk.create(temporaryOf(path), opening);
+    this.#disk.rename(temporaryOf(path), path);
     this.#segments.push(segment);
     this.#isOpen = true;
     return segment;
@@ -311,7 +314,7 @@ export class Spool {
     segment: OwnSegment,
     kept: readonly { readonly entry: SpoolEntry; readonly bytes: Uint8Array }[],
   ): void {
-    const temporary = `${segment.path}.tmp`;
+    const temporary = temporaryOf(segment.path);
     const records = kept.map(({ bytes }) => envelopeRecord(bytes));
     const opening = openingOf(this.#owner);
     this.#disk.remove(temporary);

@@ -48,8 +48,8 @@ def tell(envelope: pb.Envelope, losses: Iterable[Loss]) -> None:
 
 
 def as_lost(data: bytes) -> pb.Envelope | None:
-    """An envelope that tells the messages of another one as lost; None where that has none, or numbers them so
-    that no field holds their sequences."""
+    """An envelope that tells the messages of another one as lost; None where that has none, or numbers them
+    so that no field holds their sequences."""
     try:
         envelope = pb.Envelope.FromString(data)
         _, lost = split(envelope)

@@ -7,14 +7,16 @@ import errno
 import json
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
-from support import HERE, resource_info, task_info
+from support import HERE, RUN, collector, has_rows, resource_info, task_info, wait_until
 
 from parsl_collector import _udp_road
 from parsl_collector._encode import encode
+from parsl_collector._node import find_node, find_server
 from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._road import EnvelopeTooLargeError, RoadError
 from parsl_collector._udp_road import Road, seal, split
@@ -60,7 +62,8 @@ def listener() -> Iterator[Listener]:
 
 def envelope(*messages: tuple, last: int | None = None, first: int = 1) -> bytes:
     note = None if last is None else pb.ClosingNote(last_sequence=last)
-    head = pb.Envelope(sender_id="0" * 32, first_sequence=first if messages else 0, closing_note=note)
+    first = first if messages else 0
+    head = pb.Envelope(sender_id="0" * 32, first_sequence=first, run_id=RUN, closing_note=note)
     encoded = b"".join(b"\x32" + _length(one.data) + one.data for m in messages for one in encode(m))
     return head.SerializeToString() + encoded
 
@@ -259,6 +262,28 @@ def test_a_child_of_a_fork_makes_a_stream_of_its_own(listener):
     first, childs, second = listener.take(3)
     assert first[36:52] == second[36:52] != childs[36:52]
     assert [int.from_bytes(one[52:60], "big") for one in (first, childs, second)] == [1, 1, 2]
+
+
+def test_what_reaches_a_collector_is_stored_and_the_rest_is_missing(tmp_path):
+    """An envelope that is never sent stands for datagrams that were lost."""
+    key_file = tmp_path / "key"
+    key_file.write_bytes(KEY)
+    database = tmp_path / "monitoring.db"
+    options = ["--radio", "udp=127.0.0.1:0", "--key-file", str(key_file)]
+    with collector(database, "127.0.0.1:0", *options) as running:
+        road = Road(running.radios["udp"], KEY)
+        tasks = [task_info(n) for n in range(600)]
+        road.send(envelope(*tasks[:300]))
+        road.send(envelope(*tasks[310:], first=311, last=600))
+        road.close()
+        wait_until(lambda: has_rows(database, "task", 590), "the rows of what came")
+        running.stop()
+
+    status = [find_node(None), find_server(), "status", "--database", str(database), "--json"]
+    [sender] = json.loads(subprocess.run(status, stdout=subprocess.PIPE).stdout)["senders"]
+    assert sender["closed"]
+    assert sender["missing"] == [{"first": 301, "last": 310}]
+    assert [(one["radio"], one["received"]) for one in sender["radios"]] == [("udp", 590)]
 
 
 def free_udp_address() -> str:

@@ -60,12 +60,12 @@ test(keepsTheContract, {
   openSender: (address) => http.openSender(address),
 } satisfies Subject);
 
-function builtIn(name: "filesystem" | "udp"): Pick<Subject, "name" | "openReceiver" | "openSender"> {
+function builtIn(name: "filesystem" | "udp" | "unix"): Pick<Subject, "name" | "openReceiver" | "openSender"> {
   const radio = radios.get(name);
   const key = Buffer.alloc(32, 7);
   const directory = mkdtempSync(join(tmpdir(), "parsl-collector-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-  const place = name === "udp" ? "127.0.0.1:0" : directory;
+  const place = { filesystem: directory, udp: "127.0.0.1:0", unix: join(directory, "socket") }[name];
   return {
     name,
     openReceiver: (inbox, before = place) => {
@@ -79,3 +79,5 @@ function builtIn(name: "filesystem" | "udp"): Pick<Subject, "name" | "openReceiv
 test(keepsTheContract, { ...builtIn("filesystem"), promises: "kept" } satisfies Subject);
 
 test(keepsTheContract, { ...builtIn("udp"), promises: "sent" } satisfies Subject);
+
+test(keepsTheContract, { ...builtIn("unix"), promises: "stored" } satisfies Subject);

@@ -204,15 +204,27 @@ test("a receiver that is disposed takes what was sent before, and waits until it
 
   let isDisposed = false;
   const disposal = receiver[Symbol.asyncDispose]().then(() => (isDisposed = true));
-  await waitUntil("all are taken", () => inbox.heard.length === 50);
+  const port = Number(receiver.address.split(":")[1]);
+  await waitUntil("the port is free", () => isFree(port));
+  t.is(inbox.heard.length, 50);
   t.false(isDisposed);
+
   committed.resolve();
   await disposal;
-
-  const again = createSocket("udp4").bind(Number(receiver.address.split(":")[1]), "127.0.0.1");
-  await once(again, "listening"); // the port is free
-  again.close();
+  t.true(isDisposed);
 });
+
+async function isFree(port: number): Promise<boolean> {
+  const socket = createSocket("udp4").bind(port, "127.0.0.1");
+  try {
+    await once(socket, "listening");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.close();
+  }
+}
 
 test("errors of the socket between datagrams are told and borne; a hundred in succession are its end", async (t) => {
   const { logger, lines } = recordingLogger();

@@ -1,6 +1,7 @@
 import { createSecretKey } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { networkInterfaces } from "node:os";
 
 import test, { type ExecutionContext } from "ava";
 
@@ -86,6 +87,28 @@ test("envelopes travel in the order of the calls, each in datagrams of 16 KiB at
   t.true(relay.heard.length < 30, String(relay.heard.length));
 });
 
+const elsewhere = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .find(({ internal, family }) => !internal && family === "IPv4")?.address;
+(elsewhere === undefined ? test.skip : test)(
+  "on the way to an address of a network a datagram of several messages has 1,400 bytes at most (skipped where there is no network)",
+  async (t) => {
+    const heard: Buffer[] = [];
+    const socket = createSocket("udp4").bind(0, elsewhere);
+    await once(socket, "listening");
+    t.teardown(() => socket.close());
+    socket.on("message", (datagram) => heard.push(datagram));
+    const sender = openedSender(t, `${String(elsewhere)}:${String(socket.address().port)}`);
+
+    await sender.send(outgoing([...Array.from({ length: 50 }, (_, n) => sample(n)), large(3_000)]));
+    await waitUntil("the large one is there", () => heard.some(({ length }) => length > 3_000));
+
+    t.true(heard.length > 3);
+    t.true(heard.slice(0, -1).every(({ length }) => length <= 1_400));
+    t.true(heard.slice(0, -2).every(({ length }) => length > 1_000));
+  },
+);
+
 test("a large message travels alone, up to the most that UDP carries", async (t) => {
   const { inbox, address } = await openedReceiver(t);
   const sender = openedSender(t, address);
@@ -145,6 +168,18 @@ test("a closing note is sent five times, alone, before the sender is disposed of
     counters.map((datagram) => typeof datagram === "object" && datagram.counter),
     [1, 2, 3, 4, 5, 6],
   );
+});
+
+test("a sender that is disposed of sends first what it was given", async (t) => {
+  const { inbox, address } = await openedReceiver(t);
+  const sender = openUdpSender(address, { key: runKey });
+
+  const sends = [1, 2, 3].map((first) => sender.send(outgoing([sample(first)], { first })));
+  await sender[Symbol.asyncDispose]();
+
+  await Promise.all(sends);
+  await waitUntil("all are there", () => inbox.heard.length === 3);
+  t.deepEqual(inbox.sequences, [1, 2, 3]);
 });
 
 test("that nobody listens is told for now with each envelope, and the next one arrives when somebody does", async (t) => {

@@ -238,7 +238,15 @@ export interface WorkerTaskInfo {
     | boolean
     | undefined;
   /** Required. When it started or ended. */
-  timestamp: Timestamp | undefined;
+  timestamp:
+    | Timestamp
+    | undefined;
+  /** Process id of the try's process on its host, for an agent of the node to sample it. Not stored. */
+  processPid?:
+    | number
+    | undefined;
+  /** Seconds between the samples that an agent is to take; 0 for one at the end alone. Unset: none. Not stored. */
+  resourceMonitoringInterval?: number | undefined;
 }
 
 /** RESOURCE_INFO, the other half: one sample of what a try's process and its descendants use. */
@@ -1469,6 +1477,8 @@ function createBaseWorkerTaskInfo(): WorkerTaskInfo {
     firstMsg: undefined,
     lastMsg: undefined,
     timestamp: undefined,
+    processPid: undefined,
+    resourceMonitoringInterval: undefined,
   };
 }
 
@@ -1497,6 +1507,12 @@ export const WorkerTaskInfo: MessageFns<WorkerTaskInfo> = {
     }
     if (message.timestamp !== undefined) {
       Timestamp.encode(message.timestamp, writer.uint32(66).fork()).join();
+    }
+    if (message.processPid !== undefined) {
+      writer.uint32(72).uint32(message.processPid);
+    }
+    if (message.resourceMonitoringInterval !== undefined) {
+      writer.uint32(81).double(message.resourceMonitoringInterval);
     }
     return writer;
   },
@@ -1578,6 +1594,22 @@ export const WorkerTaskInfo: MessageFns<WorkerTaskInfo> = {
             message.timestamp = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.processPid = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.resourceMonitoringInterval = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1605,6 +1637,8 @@ export const WorkerTaskInfo: MessageFns<WorkerTaskInfo> = {
     message.timestamp = (object.timestamp !== undefined && object.timestamp !== null)
       ? Timestamp.fromPartial(object.timestamp)
       : undefined;
+    message.processPid = object.processPid ?? undefined;
+    message.resourceMonitoringInterval = object.resourceMonitoringInterval ?? undefined;
     return message;
   },
 };

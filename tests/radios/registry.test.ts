@@ -52,5 +52,5 @@ test("a module of a third party is loaded by its specifier, and only if it expor
 });
 
 test("gRPC, the filesystem and UDP are built in", (t) => {
-  t.deepEqual(radios.names, ["grpc", "filesystem", "udp"]);
+  t.deepEqual(radios.names, ["grpc", "filesystem", "udp", "unix"]);
 });

@@ -11,7 +11,7 @@ import pytest
 from support import HERE
 
 from parsl_collector._filesystem_road import LARGEST_ENVELOPE_BYTES, Road
-from parsl_collector._road import EnvelopeTooLargeError, RoadError
+from parsl_collector._road import EnvelopeRefusedError, RoadError
 
 VECTORS = HERE.parent.parent / "tests" / "vectors"
 ENVELOPE = bytes.fromhex(json.loads((VECTORS / "batch.json").read_text())["batch-single.bin"]["envelopes"][0])
@@ -100,7 +100,7 @@ def test_a_batch_that_could_not_be_finished_is_told_and_leaves_nothing_behind(tm
 
 
 def test_an_envelope_that_no_collector_would_read_is_refused(tmp_path):
-    with pytest.raises(EnvelopeTooLargeError, match="send its messages alone"):
+    with pytest.raises(EnvelopeRefusedError, match="send its messages alone"):
         Road(str(tmp_path)).send(bytes(LARGEST_ENVELOPE_BYTES + 1))
 
     assert batches_in(tmp_path) == []

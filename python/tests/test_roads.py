@@ -151,6 +151,23 @@ def test_what_no_datagram_carries_goes_by_the_next_way_or_is_kept_as_rejected(tm
         assert "datagram" in reason
 
 
+def test_a_socket_is_acknowledged_and_found_again(tmp_path):
+    path = str(tmp_path / "socket")
+    with sender_by(RoadSpec("unix", path)) as sender:
+        add(sender, workflow_start(), *(resource_info(0, n) for n in range(700)))
+        wait_until(lambda: sender.trouble is not None, "a failed attempt")
+        assert sender.counts.acknowledged == 0
+        with collector(tmp_path / "m.db", "127.0.0.1:0", "--radio", f"unix={path}") as running:
+            assert sender.flush(DEADLINE_S)
+            running.kill()
+            add(sender, *(resource_info(1, n) for n in range(100)))
+            with collector(tmp_path / "m.db", "127.0.0.1:0", "--radio", f"unix={path}") as again:
+                assert sender.close(DEADLINE_S)
+                stored = "SELECT stored, last_sequence FROM collector_sender"
+                assert query(again.database, stored) == [(801, 801)]
+                assert received(again.address)["unix"] >= 801
+
+
 class Pigeon:
     """A radio of a user's own."""
 
@@ -175,7 +192,9 @@ def test_a_radio_of_ones_own_is_a_class_or_an_entry_point(tmp_path, monkeypatch)
     entry_point = importlib.metadata.EntryPoint("pigeon", f"{__name__}:Pigeon", ENTRY_POINTS)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry_point])
     assert find_radio("pigeon") is Pigeon
-    with pytest.raises(ValueError, match="no radio has this name; known are grpc, filesystem, udp, pigeon"):
+    with pytest.raises(
+        ValueError, match="no radio has this name; known are grpc, filesystem, udp, unix, pigeon"
+    ):
         find_radio("pidgeon")
 
 

@@ -18,7 +18,7 @@ from parsl_collector import _udp_road
 from parsl_collector._encode import encode
 from parsl_collector._node import find_node, find_server
 from parsl_collector._pb import envelope_pb2 as pb
-from parsl_collector._road import EnvelopeTooLargeError, RoadError
+from parsl_collector._road import EnvelopeRefusedError, RoadError
 from parsl_collector._udp_road import Road, seal, split
 
 VECTORS = json.loads((HERE.parent.parent / "tests" / "vectors" / "datagram.json").read_text())
@@ -89,7 +89,7 @@ def test_an_envelope_is_split_as_it_stands_in_the_vector(vector):
 
 @pytest.mark.parametrize("data", [b"\xff", b"\x32\x05ab", b"\x0b", b"\x32\xff\xff\xff"])
 def test_bytes_that_are_no_envelope_are_refused_when_they_would_have_to_be_split(data):
-    with pytest.raises(EnvelopeTooLargeError, match="its bytes are none"):
+    with pytest.raises(EnvelopeRefusedError, match="its bytes are none"):
         split(data, 0)
 
 
@@ -142,7 +142,7 @@ def test_a_message_up_to_what_udp_carries_goes_and_a_larger_one_is_refused_for_e
     overhead = HEAD + len(envelope(task_info(task_stdout="x" * 65_000))) - 65_000
 
     road.send(envelope(task_info(task_stdout="x" * (65_507 - overhead))))
-    with pytest.raises(EnvelopeTooLargeError, match="65508 bytes, and 65507 are the most"):
+    with pytest.raises(EnvelopeRefusedError, match="65508 bytes, and 65507 are the most"):
         road.send(envelope(task_info(task_stdout="x" * (65_508 - overhead))))
     road.close()
 

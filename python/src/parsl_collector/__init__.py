@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from parsl_collector._node import CollectorStartError
-    from parsl_collector._road import EnvelopeTooLargeError, RoadError
+    from parsl_collector._road import EnvelopeRefusedError, RoadError
     from parsl_collector.hub import CollectorHub
     from parsl_collector.radio import CollectorRadio
 
-__all__ = ["CollectorHub", "CollectorRadio", "CollectorStartError", "EnvelopeTooLargeError", "RoadError"]
+__all__ = ["CollectorHub", "CollectorRadio", "CollectorStartError", "EnvelopeRefusedError", "RoadError"]
 
 _HOMES = {
     "CollectorHub": "parsl_collector.hub",
     "CollectorRadio": "parsl_collector.radio",
     "CollectorStartError": "parsl_collector._node",
-    "EnvelopeTooLargeError": "parsl_collector._road",
+    "EnvelopeRefusedError": "parsl_collector._road",
     "RoadError": "parsl_collector._road",
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from parsl_collector._road import EnvelopeTooLargeError, RoadError
+from parsl_collector._road import EnvelopeRefusedError, RoadError
 from parsl_collector._segment import envelope_record
 
 _MAGIC = b"PCBATCH1"
@@ -30,9 +30,9 @@ class Road:
 
     def send(self, envelope: bytes) -> None:
         """Returns when the file and its name are on the disk, after two syncs. Raises RoadError;
-        EnvelopeTooLargeError for what no collector would take."""
+        EnvelopeRefusedError for what no collector would take."""
         if len(envelope) > LARGEST_ENVELOPE_BYTES:
-            raise EnvelopeTooLargeError(
+            raise EnvelopeRefusedError(
                 f"leave an envelope of {len(envelope)} bytes in {self._directory}: "
                 f"at most {LARGEST_ENVELOPE_BYTES} are taken; send its messages alone"
             )

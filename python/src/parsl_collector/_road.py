@@ -10,7 +10,7 @@ class RoadError(Exception):
     stores a message once however often it comes."""
 
 
-class EnvelopeTooLargeError(RoadError):
+class EnvelopeRefusedError(RoadError):
     """This road never takes these bytes; its messages alone may fit, and other roads may take it whole."""
 
 

@@ -10,7 +10,7 @@ from parsl_collector._encode import length_delimited, unreadable
 from parsl_collector._link import Flow, Route
 from parsl_collector._log import logger_of
 from parsl_collector._pb import envelope_pb2 as pb
-from parsl_collector._road import EnvelopeTooLargeError, Road, RoadError
+from parsl_collector._road import EnvelopeRefusedError, Road, RoadError
 from parsl_collector._stream import StreamRoute
 
 logger = logger_of(__name__)
@@ -19,7 +19,7 @@ ENTRY_POINTS = "parsl_collector.radios"
 """Group of the entry points by which a package brings radios: each is a class made as Road(address, key)."""
 
 GRPC = "grpc"
-_BUILT_IN = ("filesystem", "udp")
+_BUILT_IN = ("filesystem", "udp", "unix")
 
 
 class RoadSpec(NamedTuple):
@@ -66,6 +66,10 @@ def find_radio(radio: str | type) -> Callable[[str, bytes | None], Road]:
         from parsl_collector import _udp_road
 
         return _udp_road.Road
+    if radio == "unix":
+        from parsl_collector import _unix_road
+
+        return _unix_road.Road
     entry_points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     for entry_point in entry_points:
         if entry_point.name == radio:
@@ -133,7 +137,7 @@ class RoadRoute:
     def _send(self, road: Road, envelope: bytes) -> None:
         try:
             road.send(envelope)
-        except EnvelopeTooLargeError as e:
+        except EnvelopeRefusedError as e:
             whole = pb.Envelope.FromString(envelope)
             if len(whole.messages) > 1 or whole.losses or whole.HasField("closing_note"):
                 for part in _alone(whole):

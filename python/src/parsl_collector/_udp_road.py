@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from parsl_collector._encode import varint
-from parsl_collector._road import EnvelopeTooLargeError, RoadError
+from parsl_collector._road import EnvelopeRefusedError, RoadError
 
 _MAGIC = b"PCU1"
 _COUNTER = struct.Struct(">Q")
@@ -87,13 +87,13 @@ class Road:
 
     def send(self, envelope: bytes) -> None:
         """Returns when the system has taken all of it. Raises RoadError where it does not, or where a host
-        says that nobody listens, and EnvelopeTooLargeError for a message that no datagram carries."""
+        says that nobody listens, and EnvelopeRefusedError for a message that no datagram carries."""
         try:
             sock = self._socket or self._open()
             parts = split(envelope, (_LOOPBACK_BYTES if self._is_loopback else _PACKET_BYTES) - _HEAD_BYTES)
             largest = _HEAD_BYTES + max(map(len, parts.envelopes), default=0)
             if largest > _MOST_DATAGRAM_BYTES:
-                raise EnvelopeTooLargeError(
+                raise EnvelopeRefusedError(
                     f"send an envelope by udp to {self._address}: a message in it makes a datagram of "
                     f"{largest} bytes, and {_MOST_DATAGRAM_BYTES} are the most; "
                     "gRPC and the filesystem take it"
@@ -192,7 +192,7 @@ class Parts(NamedTuple):
 
 def split(envelope: bytes, most_bytes: int) -> Parts:
     """Splits an envelope into such of at most `most_bytes`; a message or loss that is larger travels alone.
-    Fields are moved as they stand. Raises EnvelopeTooLargeError for bytes that are no envelope: no datagram
+    Fields are moved as they stand. Raises EnvelopeRefusedError for bytes that are no envelope: no datagram
     carries them."""
     if len(envelope) <= most_bytes and not _MAYBE_NOTE.search(envelope):
         return Parts([envelope], None)
@@ -245,7 +245,7 @@ def _fields(envelope: bytes) -> Iterator[tuple[int, int, bytes]]:
                 raise IndexError
             yield tag >> 3, value, envelope[start:at]
     except IndexError:
-        raise EnvelopeTooLargeError("send an envelope by udp: its bytes are none") from None
+        raise EnvelopeRefusedError("send an envelope by udp: its bytes are none") from None
 
 
 def _varint_at(data: bytes, at: int) -> tuple[int, int]:

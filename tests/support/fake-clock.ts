@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/base/clock.js";
 
 interface Sleeper {
-  readonly untilMs: number;
+  untilMs: number;
   readonly wake: () => void;
 }
 
@@ -30,6 +30,13 @@ export class FakeClock implements Clock {
 
   get sleeping(): number {
     return this.#sleepers.size;
+  }
+
+  /** As an administrator or a time server does: sleeps go on as long as they were to. */
+  set(nowMs: number): void {
+    const movedMs = nowMs - this.#nowMs;
+    this.#nowMs = nowMs;
+    for (const sleeper of this.#sleepers) sleeper.untilMs += movedMs;
   }
 
   /** Wakes those whose time has come. */

@@ -27,6 +27,7 @@ export interface SpoolOptions {
 
 /** An envelope on disk. */
 export interface SpoolEntry {
+  readonly senderId: string;
   /** Lowest sequence that it sends or tells as lost; infinite for a closing note alone. */
   readonly from: number;
   /** Messages in it; 0 where it only tells losses or is a closing note. */
@@ -150,12 +151,15 @@ export class Spool {
       if (entry === undefined || entry.isSent || entry.isAcknowledged) continue;
       this.#next += 1;
       entry.isSent = true;
-      const { from, count } = entry;
-      const firstSequence = count === 0 ? 0 : from;
-      const bytes = this.#read(entry);
-      return { entry, envelope: { bytes, senderId: this.#owner.senderId, firstSequence, count } };
+      return { entry, envelope: this.read(entry) };
     }
     return undefined;
+  }
+
+  /** An envelope as it is to be sent. */
+  read(entry: SpoolEntry): OutgoingEnvelope {
+    const { senderId, from, count } = entry;
+    return { bytes: this.#read(entry), senderId, firstSequence: count === 0 ? 0 : from, count };
   }
 
   /** Offers again what is not acknowledged. */
@@ -213,6 +217,7 @@ export class Spool {
     }
     this.#disk.append(segment.path, record);
     const entry: SpoolEntry = {
+      senderId: this.#owner.senderId,
       ...place,
       isSent,
       isAcknowledged: false,
@@ -282,7 +287,8 @@ export class Spool {
     const kept: { readonly entry: SpoolEntry; readonly bytes: Uint8Array }[] = [];
     const keep = (bytes: Uint8Array, place: Place): void => {
       const state = { isSent: false, isAcknowledged: false, offset: 0, length: 0, instead: undefined };
-      kept.push({ entry: { ...place, ...state, segment }, bytes });
+      const { senderId } = this.#owner;
+      kept.push({ entry: { senderId, ...place, ...state, segment }, bytes });
     };
     let lost = 0;
     for (const entry of segment.entries) {

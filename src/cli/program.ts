@@ -1,5 +1,6 @@
 import { Command } from "commander";
 
+import { addAgent } from "./agent.js";
 import { exitCodes } from "./exit-codes.js";
 import { addRejected } from "./rejected.js";
 import { addServe } from "./serve.js";
@@ -17,6 +18,7 @@ export async function run(argv: readonly string[]): Promise<void> {
       process.exit(error.exitCode === 0 ? exitCodes.done : exitCodes.badOptions);
     });
   addServe(program);
+  addAgent(program);
   addStatus(program);
   addRejected(program);
   addSpool(program);

@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { InvalidArgumentError, Option, type Command } from "commander";
+
+import { Agent } from "../agent/agent.js";
+import { reasonOf } from "../base/errors.js";
+import { logLevels, openLogger, type LogLevel } from "../base/logger.js";
+import { radios } from "../radios/built-in.js";
+import { exitCodes } from "./exit-codes.js";
+
+interface AgentCommandOptions {
+  readonly upstream?: string;
+  readonly upstreamRadio: string;
+  readonly socket?: string;
+  readonly spool?: string;
+  readonly exitWhenIdle?: number;
+  readonly logLevel: LogLevel;
+}
+
+/** Bytes that the messages of one sender may take in the agent's spool. */
+const spoolBytes = 64 * 1024 * 1024;
+
+/** Longest that the agent waits, when it is told to end, for what it has forwarded to be acknowledged, in ms. */
+const patienceMs = 10_000;
+
+/** How often --exit-when-idle looks, in ms. */
+const idleCheckMs = 500;
+
+export function addAgent(program: Command): void {
+  program
+    .command("agent")
+    .description(
+      "One process a node: take messages from its workers over a unix socket, forward them to a collector over one " +
+        "stream, and sample the processes of the tasks that they name.",
+    )
+    .option("--upstream <address>", "the collector, or another agent (required); host:port for grpc")
+    .option("--upstream-radio <name>", "how it is reached: grpc, unix, filesystem, …", "grpc")
+    .option("--socket <path>", "the socket that it makes for the workers (required)")
+    .option("--spool <directory>", "on a local disk, for what nobody upstream takes (default: memory alone)")
+    .option("--exit-when-idle <seconds>", "end by itself after so long without work", parseSeconds)
+    .addOption(
+      new Option("--log-level <level>", "least level that is logged, on stderr")
+        .choices(logLevels)
+        .default("info"),
+    )
+    .addHelpText(
+      "after",
+      "\nOn ready one line of JSON on stdout: socket, upstream, pid. Workers reach it with the radio unix. SIGTERM or\n" +
+        "SIGINT: what was taken is forwarded, for 10 s at most; the rest is in the spool, and its senders still have it.\n" +
+        "Exit codes: 0 done, 1 failed, 2 bad options.\n" +
+        "\nExample:\n  parsl-collector agent --upstream head:7000 --socket /tmp/parsl-collector.sock --spool /var/tmp/spool",
+    )
+    .action(runAgent);
+}
+
+async function runAgent(options: AgentCommandOptions, command: Command): Promise<void> {
+  const { upstream, socket } = options;
+  if (upstream === undefined) command.error("error: name the collector: --upstream <address>");
+  if (socket === undefined) command.error("error: name the socket: --socket <path>");
+  const logger = openLogger(options.logLevel);
+  let agent: Agent;
+  try {
+    agent = await Agent.open({
+      socket,
+      upstream: (await radios.load(options.upstreamRadio)).openSender(upstream),
+      spool: options.spool,
+      spoolBytes,
+      logger,
+    });
+  } catch (cause) {
+    process.stderr.write(`parsl-collector agent: ${reasonOf(cause)}\n`);
+    process.exitCode = exitCodes.failed;
+    return;
+  }
+  const reasons = [signalled("SIGTERM"), signalled("SIGINT")];
+  if (options.exitWhenIdle !== undefined) reasons.push(idle(agent, options.exitWhenIdle * 1_000));
+  process.stdout.write(`${JSON.stringify({ socket: agent.socket, upstream, pid: process.pid })}\n`);
+  logger.info({ socket: agent.socket, upstream }, "ready");
+  logger.info({ reason: await Promise.race(reasons) }, "stopping");
+  await agent.stop(patienceMs);
+  logger.info("stopped");
+  process.exit(exitCodes.done);
+}
+
+function signalled(signal: NodeJS.Signals): Promise<string> {
+  return new Promise((resolve) => process.on(signal, () => resolve(signal)));
+}
+
+async function idle(agent: Agent, mostMs: number): Promise<string> {
+  while (agent.idleMs < mostMs) await sleep(idleCheckMs);
+  return "idle";
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (Number.isFinite(seconds) && seconds > 0) return seconds;
+  throw new InvalidArgumentError(`expected a number of seconds above 0, got "${text}".`);
+}

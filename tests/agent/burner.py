@@ -1,8 +1,8 @@
 """A process to measure, and psutil's figures of it.
 
-The measured process burns CPU, holds memory, writes and reads a file and forks two children that do so too;
-then all three sleep, so that whoever measures them sees the same. A line of figures comes then, and another when,
-told by a line of input, one of the children has ended.
+The measured process burns CPU, holds memory, writes and reads a file and forks two children that do so too.
+Then all three sleep, so that whoever measures them sees the same. A line of figures comes then, and another
+when, told by a line of input, one of the children has ended.
 """
 
 import json

@@ -9,7 +9,25 @@ import { bareRowsPerSecond } from "./bare.js";
 import { paced, saturate, type Load } from "./load.js";
 import { messagesOfTask, mixes, type Mix } from "./messages.js";
 import { BenchCollector, machine, machineBusySeconds, ownSeconds } from "./processes.js";
-import { asMarkdown, asTable, median, type Comparison, type Report } from "./report.js";
+import {
+  asMarkdown,
+  asTable,
+  circumstances,
+  median,
+  tablesAsMarkdown,
+  tablesAsText,
+  type Circumstances,
+  type Comparison,
+  type Report,
+} from "./report.js";
+import {
+  transportChart,
+  transportsAsMarkdown,
+  transportTables,
+  transportVerdicts,
+  type TransportsReport,
+} from "./transports-report.js";
+import { measure, transports, type Figures } from "./transports.js";
 
 /** Both sides of a comparison are measured this often, in turn. */
 const rounds = 3;
@@ -22,32 +40,81 @@ const { values, positionals } = parseArgs({
     quick: { type: "boolean", default: false },
     json: { type: "string" },
     write: { type: "string" },
+    svg: { type: "string" },
     parsl: { type: "string", default: join(root, ".venv", "bin", "python") },
     help: { type: "boolean", default: false },
   },
 });
 
-if (values.help || (positionals[0] ?? "ingest") !== "ingest") {
-  console.log(`usage: npm run bench -- [ingest] [options]
+const what = positionals[0] ?? "ingest";
+if (values.help || !["ingest", "transports"].includes(what)) {
+  console.log(`usage: npm run bench -- [ingest|transports] [options]
 
-Durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory; beside
-Parsl's own monitoring and beside SQLite alone, in one run (6 minutes on two busy cores).
+ingest: durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory;
+beside Parsl's own monitoring and beside SQLite alone, in one run (6 minutes on two busy cores).
+transports: our radios and Parsl's side by side: what a send costs, what arrives, how late, what is lost (6 minutes).
 
-  --quick         the two extreme sizes of envelopes, few messages, without Parsl
-  --parsl PYTHON  Python with parsl[monitoring] (default: .venv's)
+  --quick         a look: fewer messages, one round; ingest without Parsl
+  --parsl PYTHON  Python with parsl[monitoring], for transports with parsl_collector too (default: .venv's)
   --json FILE     the figures as JSON
-  --write FILE    the figures as Markdown`);
+  --write FILE    the figures as Markdown
+  --svg FILE      transports: the figures as a chart`);
   process.exit(values.help ? 0 : 2);
 }
 
-const report = await ingest();
-console.log(asTable(report));
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
-if (values.write !== undefined) writeFileSync(values.write, asMarkdown(report));
+if (what === "ingest") {
+  const report = await ingest();
+  console.log(asTable(report));
+  save(values.json, () => `${JSON.stringify(report, undefined, 2)}\n`);
+  save(values.write, () => asMarkdown(report));
+} else {
+  const report = await compareTransports();
+  const tables = transportTables(report);
+  console.log(
+    [circumstances(report), tablesAsText(tables), transportVerdicts(report).join("\n")].join("\n\n"),
+  );
+  save(values.json, () => `${JSON.stringify(report, undefined, 2)}\n`);
+  save(values.write, () => transportsAsMarkdown(report, tablesAsMarkdown(tables)));
+  save(values.svg, () => transportChart(report));
+}
+
+function save(path: string | undefined, make: () => string): void {
+  if (path !== undefined) writeFileSync(path, make());
+}
+
+async function compareTransports(): Promise<TransportsReport> {
+  const circumstancesNow = watchMachine();
+  const found = transports.map((transport) => ({ ...transport, rounds: [] as Figures[] }));
+  const [times, amount] = values.quick
+    ? [1, { senders: [1, 4], messages: 2_000 }]
+    : [rounds, { senders: [1, 4, 16], messages: 12_000 }];
+  for (let round = 1; round <= times; round += 1) {
+    for (const one of found) {
+      say(`${one.whose} ${one.radio}, round ${String(round)} of ${String(times)}`);
+      one.rounds.push(await measure(one, values.parsl, amount));
+    }
+  }
+  return { ...circumstancesNow(), transports: found };
+}
+
+/** Begins to watch; the result says what was seen since. */
+function watchMachine(): () => Circumstances {
+  const began = { wall: performance.now(), busy: machineBusySeconds(), own: ownSeconds() };
+  return () => {
+    const seconds = (performance.now() - began.wall) / 1000;
+    const others = machineBusySeconds() - began.busy - (ownSeconds() - began.own);
+    return {
+      date: new Date().toISOString().slice(0, 10),
+      machine: machine(),
+      seconds,
+      othersShare: Math.max(0, others / (seconds * cpus().length)),
+    };
+  };
+}
 
 async function ingest(): Promise<Report> {
   const scale = values.quick ? 0.1 : 1;
-  const began = { wall: performance.now(), busy: machineBusySeconds(), own: ownSeconds() };
+  const circumstancesNow = watchMachine();
   const shapes: Report["shapes"] = [];
   for (const mix of mixes) {
     for (const [streams, envelopeMessages, messages] of [
@@ -75,15 +142,8 @@ async function ingest(): Promise<Report> {
     say("Parsl's own, 50 single messages a second");
     parslVisibleMs = (await parsl<{ visible_ms: { p50: number; p99: number } }>(250, "latency")).visible_ms;
   }
-  const seconds = (performance.now() - began.wall) / 1000;
   return {
-    date: new Date().toISOString().slice(0, 10),
-    machine: machine(),
-    seconds,
-    othersShare: Math.max(
-      0,
-      (machineBusySeconds() - began.busy - (ownSeconds() - began.own)) / (seconds * cpus().length),
-    ),
+    ...circumstancesNow(),
     shapes,
     latency,
     parslVisibleMs,

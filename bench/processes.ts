@@ -7,27 +7,42 @@ import { fileURLToPath } from "node:url";
 /** CPU of /proc/PID/stat is in ticks; Linux has had 100 a second everywhere for twenty years. */
 const ticksPerSecond = 100;
 
+/** What the collector says on stdout when it is ready. */
+interface Ready {
+  readonly address: string;
+  readonly radios: Readonly<Record<string, string>>;
+}
+
 /** A collector in a process of its own, as a user has it, with its figures from /proc. */
 export class BenchCollector {
   readonly #process: ChildProcess;
+  /** Of gRPC. */
   readonly address: string;
+  /** Where the radios that were asked for listen, by name. */
+  readonly radios: Readonly<Record<string, string>>;
 
-  private constructor(process: ChildProcess, address: string) {
+  private constructor(process: ChildProcess, { address, radios }: Ready) {
     this.#process = process;
     this.address = address;
+    this.radios = radios;
   }
 
-  static async start(database: string): Promise<BenchCollector> {
+  /** `options` are more ones of `serve`. */
+  static async start(database: string, options: readonly string[] = []): Promise<BenchCollector> {
     const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
     const child = spawn(
       process.execPath,
-      [main, "serve", "--database", database, "--log-level", "warn", "--exit-with-parent"],
+      [main, "serve", "--database", database, "--log-level", "warn", "--exit-with-parent", ...options],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
     const ended = once(child, "exit").then(() => undefined);
     const line = await Promise.race([once(child.stdout, "data") as Promise<[Buffer]>, ended]);
     if (line === undefined) throw new Error("start a collector: it ended at once; its reason is above");
-    return new BenchCollector(child, (JSON.parse(line[0].toString()) as { address: string }).address);
+    return new BenchCollector(child, JSON.parse(line[0].toString()) as Ready);
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? NaN;
   }
 
   cpuSeconds(): number {
@@ -40,7 +55,9 @@ export class BenchCollector {
     return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024);
   }
 
+  /** A second time it does nothing. */
   async stop(): Promise<void> {
+    if (this.#process.exitCode !== null) return;
     const exited = once(this.#process, "exit");
     this.#process.kill("SIGTERM");
     await exited;

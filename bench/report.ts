@@ -12,12 +12,21 @@ export interface Comparison {
   readonly bare: number | undefined;
 }
 
-export interface Report {
+/** When and where figures were taken. */
+export interface Circumstances {
   readonly date: string;
   readonly machine: string;
   readonly seconds: number;
   /** Share of the machine's CPU that programs took that have nothing to do with this run. */
   readonly othersShare: number;
+}
+
+export interface Table {
+  readonly title: string;
+  readonly rows: string[][];
+}
+
+export interface Report extends Circumstances {
   readonly shapes: (Load & LoadFigures & { readonly peakMebibytes: number })[];
   readonly latency: { readonly ackMs: Quantiles; readonly visibleMs: Quantiles };
   readonly parslVisibleMs: Quantiles | undefined;
@@ -33,7 +42,7 @@ const goalTimes = 6;
 
 const nameOfMix: Readonly<Record<Mix, string>> = { resource: "ResourceInfo", tasks: "whole task lives" };
 
-function tables(report: Report): { readonly title: string; readonly rows: string[][] }[] {
+function tables(report: Report): Table[] {
   const made = [
     {
       title: "At saturation",
@@ -117,11 +126,11 @@ function verdict({ comparisons }: Report): string[] {
 }
 
 /** Three figures: the rest is noise. */
-function rounded(value: number): string {
+export function rounded(value: number): string {
   return Number(value.toPrecision(3)).toLocaleString("en");
 }
 
-function circumstances(report: Report): string {
+export function circumstances(report: Circumstances): string {
   return (
     `${report.date}, ${report.machine}, synchronous FULL. The run took ${report.seconds.toFixed(0)} s; other programs ` +
     `took ${(report.othersShare * 100).toFixed(0)} % of the CPU meanwhile.`
@@ -129,7 +138,11 @@ function circumstances(report: Report): string {
 }
 
 export function asTable(report: Report): string {
-  const parts = tables(report).map(({ title, rows }) => {
+  return [circumstances(report), tablesAsText(tables(report)), ...verdict(report)].join("\n\n");
+}
+
+export function tablesAsText(parts: readonly Table[]): string {
+  const each = parts.map(({ title, rows }) => {
     const widths = widthsOf(rows);
     const lines = rows.map((row) =>
       row
@@ -140,7 +153,7 @@ export function asTable(report: Report): string {
     );
     return `${title}\n${lines.map((line) => `  ${line}`).join("\n")}`;
   });
-  return [circumstances(report), ...parts, ...verdict(report)].join("\n\n");
+  return each.join("\n\n");
 }
 
 function widthsOf(rows: readonly string[][]): number[] {
@@ -148,8 +161,8 @@ function widthsOf(rows: readonly string[][]): number[] {
 }
 
 /** Laid out as the formatter does, which checks the file with the others. */
-export function asMarkdown(report: Report): string {
-  const parts = tables(report).map(({ title, rows }) => {
+export function tablesAsMarkdown(parts: readonly Table[]): string {
+  const each = parts.map(({ title, rows }) => {
     const widths = widthsOf(rows);
     const [head = [], ...body] = rows;
     const line = (cells: readonly string[]): string =>
@@ -157,6 +170,10 @@ export function asMarkdown(report: Report): string {
     const rule = widths.map((width) => "-".repeat(width));
     return [`## ${title}`, "", line(head), line(rule), ...body.map(line)].join("\n");
   });
+  return each.join("\n\n");
+}
+
+export function asMarkdown(report: Report): string {
   return `# Performance
 
 Made by \`npm run bench -- --write docs/PERFORMANCE.md\`; not by hand. Absolute figures move by a factor of two from
@@ -164,7 +181,7 @@ run to run on a shared machine: compare ratios within a run.
 
 ${circumstances(report)}
 
-${[...parts, ...verdict(report)].join("\n\n")}
+${[tablesAsMarkdown(tables(report)), ...verdict(report)].join("\n\n")}
 
 A whole task life is nine messages: 5 TASK_INFO, 2 WORKER_TASK_INFO, 2 RESOURCE_INFO. At saturation each stream has
 8 envelopes on the way, so an acknowledgement waits for all that is before it. "SQLite alone" is better-sqlite3 writing

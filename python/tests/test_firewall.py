@@ -15,12 +15,16 @@ DEADLINE_S = 300.0
 """Only a failure takes so long."""
 
 
+NFT = "/usr/sbin/nft"
+"""By its path: npm has another program of this name, and puts it first."""
+
+
 def what_is_missing() -> str:
     """Why no firewall can be made here; empty when one can."""
-    missing = [name for name in ("nft", "ip", "unshare") if shutil.which(name) is None]
+    missing = [name for name in (NFT, "ip", "unshare") if shutil.which(name) is None]
     if missing:
         return f"no {', '.join(missing)}: `sudo apt-get install nftables iproute2 util-linux`"
-    rules = ["unshare", "-rn", "sh", "-c", "ip link set lo up && nft add table inet wall"]
+    rules = ["unshare", "-rn", "sh", "-c", f"ip link set lo up && {NFT} add table inet wall"]
     tried = subprocess.run(rules, capture_output=True, text=True)
     return "" if tried.returncode == 0 else f"no network namespace may be made here: {tried.stderr.strip()}"
 

@@ -184,11 +184,12 @@ def test_every_message_is_stored_and_the_last_line_says_so(ours):
     assert ours.errors.splitlines()[-1] == line
 
 
-def test_workers_stream_to_the_collector_themselves(ours):
-    senders = ours.query("SELECT hostname FROM collector_sender")
+def test_workers_reach_the_collector_themselves_each_by_its_radio(ours):
+    radios = "SELECT radio, hostname FROM collector_sender JOIN collector_sender_radio ON id = sender"
 
-    # Two workers, both of which the no-ops kept busy, beside the queue of the submit process.
-    assert sorted(senders, key=str) == sorted([(None,), (platform.node(),), (platform.node(),)], key=str)
+    # Two workers of each executor, all of which were busy, beside the queue of the submit process.
+    workers = [(radio, platform.node()) for radio in ("filesystem", "grpc", "udp") for _ in range(2)]
+    assert sorted(ours.query(radios), key=str) == sorted([("grpc", None), *workers], key=str)
 
 
 def test_tasks_that_take_no_time_have_their_host_and_their_running_time(ours):

@@ -11,13 +11,16 @@ const isRoot = process.getuid?.() === 0;
 const unshare = isRoot ? ["unshare", "--net"] : ["unshare", "--map-root-user", "--net"];
 const enter = isRoot ? ["--net"] : ["--user", "--preserve-credentials", "--net"];
 
-const upAndFiltered = "ip link set lo up && nft add table inet probe";
+/** By its path: npm has another program of this name, and puts it first. */
+const nft = "/usr/sbin/nft";
+
+const upAndFiltered = `ip link set lo up && ${nft} add table inet probe`;
 
 /** Why this machine gives no network with rules of its own, for the title of a test that needs one; undefined where
  *  it does. */
 export function whyNoNetwork(): string | undefined {
   if (process.platform !== "linux") return "network namespaces are Linux's";
-  for (const command of ["unshare", "nsenter", "ip", "nft"]) {
+  for (const command of ["unshare", "nsenter", "ip", nft]) {
     if (spawnSync(command, ["--version"]).error !== undefined) {
       return `${command} is not installed; apt-get install util-linux iproute2 nftables`;
     }
@@ -86,12 +89,12 @@ export class NetworkNamespace {
       "}",
       "}",
     ];
-    await this.run(["nft", "-f", "-"], `${lines.join("\n")}\n`);
+    await this.run([nft, "-f", "-"], `${lines.join("\n")}\n`);
   }
 
   /** Packets that a named counter has seen. */
   async packets(counter: string): Promise<number> {
-    const shown = await this.run(["nft", "list", "counter", "inet", "test", counter]);
+    const shown = await this.run([nft, "list", "counter", "inet", "test", counter]);
     const [, packets] = /packets (\d+)/.exec(shown) ?? [];
     return Number(packets);
   }

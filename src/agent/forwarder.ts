@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.js";
 import type { Disk } from "../base/disk.js";
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../base/errors.js";
 import { Fifo } from "../client/fifo.js";
 import { Reconnect } from "../client/reconnect.js";
 import { Acknowledgement, Envelope } from "../model/envelope.js";
@@ -167,11 +167,10 @@ export class Forwarder implements Inbox, AsyncDisposable {
 
   #broke(parcel: Parcel, cause: unknown): void {
     this.#attempt += 1;
-    const isRefusal = cause instanceof CollectorError && cause.code === "invalid-envelope";
-    if (isRefusal && (this.#isAlone || this.#onTheWay === 1)) {
+    if (isRefusal(cause) && (this.#isAlone || this.#onTheWay === 1)) {
       this.#isAlone = false;
       this.#settle(parcel, cause);
-    } else if (isRefusal) {
+    } else if (isRefusal(cause)) {
       this.#isAlone = true;
     } else if (!this.#hasTrouble) {
       this.#hasTrouble = true;
@@ -183,7 +182,7 @@ export class Forwarder implements Inbox, AsyncDisposable {
       const one = this.#accepted.at(index);
       if (one !== undefined && one.outcome === undefined) this.#unsent.push(one);
     }
-    if (!isRefusal) this.#spill();
+    if (!isRefusal(cause)) this.#spill();
     this.#isWaiting = true;
     void this.#options.clock.sleep(this.#reconnect.nextPauseMs(), this.#stopped.signal).then(
       () => {

@@ -40,6 +40,11 @@ export class CollectorError extends Error {
   }
 }
 
+/** Whether these bytes were refused for good, and no attempt with them will help. */
+export function isRefusal(cause: unknown): cause is CollectorError {
+  return cause instanceof CollectorError && cause.code === "invalid-envelope";
+}
+
 /** The reason in words, of whatever was thrown. */
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);

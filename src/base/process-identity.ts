@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 
+import { hasCode } from "./errors.js";
+
 /** A process, told from a later one that got its number. */
 export interface ProcessIdentity {
   readonly hostname: string;
@@ -21,7 +23,7 @@ export function isRunning(identity: ProcessIdentity): boolean | undefined {
     process.kill(identity.pid, 0);
     return true;
   } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "EPERM"; // alive, as another user's
+    return hasCode(cause, "EPERM"); // alive, as another user's
   }
 }
 

@@ -3,7 +3,7 @@ import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 
 import { systemClock, type Clock } from "../base/clock.js";
 import { systemDisk } from "../base/disk.js";
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
 import type { OutgoingEnvelope, RadioSender, Receipt } from "../radios/radio.js";
 import { ownerHere } from "../spool/segment.js";
@@ -316,7 +316,7 @@ export class Client implements AsyncDisposable {
         : new CollectorError("internal", `send by radio: ${reasonOf(cause)}`, { cause });
     this.#spill();
     this.#overflow?.rewind();
-    const goesOn = reason.retryable || (reason.code === "invalid-envelope" && this.#setAside(reason));
+    const goesOn = reason.retryable || (isRefusal(reason) && this.#setAside(reason));
     this.#window.rewind();
     if (!goesOn) {
       this.#leave();

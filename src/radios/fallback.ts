@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.js";
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../base/errors.js";
 import type { OutgoingEnvelope, RadioSender, Receipt } from "./radio.js";
 
 /** How long a radio fails before the next one takes over, in ms. */
@@ -49,7 +49,7 @@ export class FallbackSender implements RadioSender {
       return receipt;
     } catch (cause) {
       if (signal?.aborted === true) throw cause;
-      if (cause instanceof CollectorError && cause.code === "invalid-envelope") {
+      if (isRefusal(cause)) {
         return await this.#elsewhere(envelope, place, cause, signal);
       }
       this.#fail(place, beganMs, cause);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
 import type { Disk } from "../base/disk.js";
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { CollectorError, hasCode, isRefusal, reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
 import type { OutgoingEnvelope } from "../radios/radio.js";
 import { aloneOf, refusedOf } from "./refused.js";
@@ -104,7 +104,7 @@ function look(disk: Disk, path: string): LeftSegment | ForeignFile | undefined {
   try {
     segment = readSegment(disk, path);
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    if (hasCode(cause, "ENOENT")) return undefined;
     throw new CollectorError("spool", `read ${path}: ${reasonOf(cause)}`, { cause });
   }
   if ("foreign" in segment) return { path, foreign: segment.foreign };
@@ -157,10 +157,6 @@ async function sendOrSetAside(envelope: OutgoingEnvelope, send: SendOptions["sen
       });
     }
   }
-}
-
-function isRefusal(cause: unknown): cause is CollectorError {
-  return cause instanceof CollectorError && cause.code === "invalid-envelope";
 }
 
 /** Undefined for bytes that are no envelope, and for one with sequences that no sender reaches. */

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 
 import { systemClock, type Clock } from "../../base/clock.js";
-import { CollectorError, reasonOf } from "../../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import type { Inbox, RadioReceiver, ReceiverOptions } from "../radio.js";
 import type { Batch } from "./batch.js";
@@ -222,9 +222,7 @@ class FilesystemReceiver implements RadioReceiver {
   async #settle({ name, fault }: Taken, accepted: readonly Promise<unknown>[]): Promise<void> {
     const outcomes = await Promise.allSettled(accepted);
     const reasons = outcomes.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
-    const isInvalid = (reason: unknown): boolean =>
-      reason instanceof CollectorError && reason.code === "invalid-envelope";
-    if (!reasons.every(isInvalid)) {
+    if (!reasons.every(isRefusal)) {
       this.#refusedForNow = true;
       await this.#mailbox.release(name);
     } else if (fault !== undefined || reasons.length > 0) {

@@ -3,7 +3,7 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
 
-import { CollectorError, reasonOf } from "../../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import type { Inbox, RadioReceiver, ReceiverOptions } from "../radio.js";
 import { addressText, parseAddress } from "./address.js";
@@ -116,8 +116,7 @@ export class UdpReceiver implements RadioReceiver {
     } else {
       // Node gives each datagram memory of its own, so that the envelope need not be copied.
       this.#lastSettled = this.#inbox.accept(genuine.envelope, "udp").catch((cause: unknown) => {
-        const isInvalid = cause instanceof CollectorError && cause.code === "invalid-envelope";
-        this.#refuse(isInvalid ? "invalid" : "not stored", from, reasonOf(cause));
+        this.#refuse(isRefusal(cause) ? "invalid" : "not stored", from, reasonOf(cause));
       });
     }
   }

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { dirname, join, resolve } from "node:path";
 
-import { CollectorError, reasonOf } from "../../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import { Acknowledgement } from "../../model/envelope.js";
 import type { Inbox, RadioReceiver, ReceiverOptions } from "../radio.js";
@@ -114,8 +114,7 @@ class Peer {
       const acknowledgement = await acceptance;
       this.#write(frameKinds.acknowledgement, Acknowledgement.encode(acknowledgement).finish());
     } catch (cause) {
-      const isRefusal = cause instanceof CollectorError && cause.code === "invalid-envelope";
-      this.#end(isRefusal ? reasonOf(cause) : undefined);
+      this.#end(isRefusal(cause) ? reasonOf(cause) : undefined);
     }
   }
 

@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 
 /** Bytes before a record's payload: its length (u32, little endian), its checksum (the same), its kind. */
-const headBytes = 9;
+export const recordHeadBytes = 9;
 
 /** One record of a file that is only appended to. */
 export interface FileRecord {
@@ -19,10 +19,10 @@ export interface RecordsRead {
 
 /** A record's bytes. The checksum is the CRC-32 of kind and payload. */
 export function encodeRecord(kind: number, payload: Uint8Array): Uint8Array {
-  const record = Buffer.alloc(headBytes + payload.length);
+  const record = Buffer.alloc(recordHeadBytes + payload.length);
   record.writeUInt32LE(payload.length, 0);
   record.writeUInt8(kind, 8);
-  record.set(payload, headBytes);
+  record.set(payload, recordHeadBytes);
   record.writeUInt32LE(crc32(record.subarray(8)), 4);
   return record;
 }
@@ -34,10 +34,10 @@ export function readRecords(bytes: Uint8Array, magic: string): RecordsRead | und
   if (file.subarray(0, magic.length).toString("latin1") !== magic) return undefined;
   const records: FileRecord[] = [];
   let at = magic.length;
-  while (at + headBytes <= file.length) {
-    const end = at + headBytes + file.readUInt32LE(at);
+  while (at + recordHeadBytes <= file.length) {
+    const end = at + recordHeadBytes + file.readUInt32LE(at);
     if (end > file.length || crc32(file.subarray(at + 8, end)) !== file.readUInt32LE(at + 4)) break;
-    records.push({ kind: file.readUInt8(at + 8), payload: file.subarray(at + headBytes, end) });
+    records.push({ kind: file.readUInt8(at + 8), payload: file.subarray(at + recordHeadBytes, end) });
     at = end;
   }
   return { records, restBytes: file.length - at };

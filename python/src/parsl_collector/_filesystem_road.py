@@ -11,7 +11,7 @@ import contextlib
 import os
 
 from parsl_collector._road import EnvelopeRefusedError, RoadError
-from parsl_collector._segment import envelope_record
+from parsl_collector._segment import envelope_record, write_all
 
 _MAGIC = b"PCBATCH1"
 _FOLDERS = ("tmp", "cur", "bad", "new")
@@ -71,9 +71,7 @@ class Road:
         path = os.path.join(self._directory, "tmp", name)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            rest = memoryview(batch)
-            while rest:
-                rest = rest[os.write(file, rest) :]
+            write_all(file, batch)
             os.fsync(file)
         finally:
             os.close(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -20,6 +21,7 @@ ENTRY_POINTS = "parsl_collector.radios"
 
 GRPC = "grpc"
 _BUILT_IN = ("filesystem", "udp", "unix")
+"""Their modules are loaded when they are used: a worker is spared what it does not need."""
 
 
 class RoadSpec(NamedTuple):
@@ -58,18 +60,8 @@ def find_radio(radio: str | type) -> Callable[[str, bytes | None], Road]:
     """The class of a radio's roads. Raises ValueError when no radio has this name."""
     if not isinstance(radio, str):
         return radio
-    if radio == "filesystem":
-        from parsl_collector import _filesystem_road
-
-        return _filesystem_road.Road
-    if radio == "udp":
-        from parsl_collector import _udp_road
-
-        return _udp_road.Road
-    if radio == "unix":
-        from parsl_collector import _unix_road
-
-        return _unix_road.Road
+    if radio in _BUILT_IN:
+        return importlib.import_module(f"parsl_collector._{radio}_road").Road
     entry_points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     for entry_point in entry_points:
         if entry_point.name == radio:

@@ -160,3 +160,10 @@ def _record(kind: int, payload: bytes) -> bytes:
 
 def _checksum(kind: int, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(bytes((kind,))))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of it: a disk that fills up takes a part first. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

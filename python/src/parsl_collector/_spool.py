@@ -22,6 +22,7 @@ from parsl_collector._segment import (
     envelope_record,
     opening,
     owner_here,
+    write_all,
 )
 
 _MOST_SEGMENT_BYTES = 4 * 1024 * 1024
@@ -195,7 +196,7 @@ class Spool:
             self._open_output()
         assert self._output is not None
         file = self._files[-1]
-        _write_all(self._output, record)
+        write_all(self._output, record)
         entry = Entry(file, file.size + HEAD_BYTES, len(envelope), first, count)
         entry.is_sent = is_sent
         file.size += len(record)
@@ -349,7 +350,7 @@ def _create(path: str, content: bytes) -> int:
     temporary = path + TEMPORARY_SUFFIX
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        _write_all(descriptor, content)
+        write_all(descriptor, content)
         _sync_data(descriptor)
         os.replace(temporary, path)
     except OSError:
@@ -358,13 +359,6 @@ def _create(path: str, content: bytes) -> int:
             os.unlink(temporary)
         raise
     return descriptor
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    """A disk that fills up takes a part first."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync_directory(path: str) -> None:

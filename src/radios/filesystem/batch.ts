@@ -1,11 +1,8 @@
-import { encodeRecord, readRecords } from "../../base/records.js";
+import { encodeRecord, readRecords, recordHeadBytes } from "../../base/records.js";
 
 /** A batch is a file of records, each the bytes of one envelope. docs/WIRE.md has it byte by byte. */
 const magic = "PCBATCH1";
 const envelopeKind = 2;
-
-/** Bytes of a record before its envelope. */
-const recordHeadBytes = 9;
 
 /** Largest envelope, in bytes: what a collector takes by gRPC too. */
 export const largestEnvelopeBytes = 64 * 1024 * 1024;

@@ -1,5 +1,3 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -14,6 +12,7 @@ import type { SqliteWriter } from "../../src/server/sinks/sqlite/writer.js";
 import { sample } from "../support/builders.js";
 import { diceOf } from "../support/dice.js";
 import { envelopeOf, lengthDelimited, newSenderId } from "../support/encoded.js";
+import { memoryDirectory } from "../support/temporary-directory.js";
 import { acknowledgementsOf, arrivals, openWriter } from "../support/writer.js";
 import { inputs, mostMs, seed } from "./budget.js";
 import { EnvelopeSource } from "./envelopes.js";
@@ -117,9 +116,7 @@ function assertGoodMessageIsStored(writer: SqliteWriter): Acknowledgement {
 test("bytes of any kind are refused with a reason, or each message of theirs is stored or rejected once", (t) => {
   t.timeout(inputs === 100_000 ? 3 * 60_000 : inputs * 10); // an end for what hangs
   console.log(`PARSL_COLLECTOR_FUZZ_SEED=${String(seed)}`);
-  const memory = "/dev/shm";
-  const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), "parsl-collector-"));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = memoryDirectory(t);
   const file = join(folder, "monitoring.db");
   const writer = openWriter(file);
   const dice = diceOf(seed);

@@ -1,5 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
 
 import test from "ava";
@@ -14,6 +13,7 @@ import { sample } from "../support/builders.js";
 import { diceOf, type Dice } from "../support/dice.js";
 import { envelopeOf, newSenderId } from "../support/encoded.js";
 import { SimulatedDisk } from "../support/simulated-disk.js";
+import { memoryDirectory } from "../support/temporary-directory.js";
 import { arrivals, openWriter } from "../support/writer.js";
 import { inputs, mostMs, seed } from "./budget.js";
 import { EnvelopeSource } from "./envelopes.js";
@@ -65,9 +65,7 @@ function sendingTo(writer: SqliteWriter): SendOptions["send"] {
 test("whatever a spool's files hold, what is whole is sent, each file goes or is set aside once, and none stops the others", async (t) => {
   t.timeout(Math.max(3 * 60_000, inputs * 5)); // an end for what hangs
   console.log(`PARSL_COLLECTOR_FUZZ_SEED=${String(seed)}`);
-  const memory = "/dev/shm";
-  const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), "parsl-collector-"));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = memoryDirectory(t);
   const file = join(folder, "monitoring.db");
   const writer = openWriter(file);
   const dice = diceOf(seed);

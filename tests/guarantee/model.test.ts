@@ -5,8 +5,7 @@
  *      PARSL_COLLECTOR_MODEL_SEED=123 PARSL_COLLECTOR_MODEL_PATH=45:1:0 npm run test:model
  *  More runs than by default: npm run test:model -- --runs 100000 */
 import { deepStrictEqual } from "node:assert/strict";
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import test from "ava";
@@ -20,6 +19,7 @@ import * as build from "../support/builders.js";
 import { diceOf } from "../support/dice.js";
 import { envelopeOf } from "../support/encoded.js";
 import { messageOnFewKeys, tablesOf } from "../support/few-keys.js";
+import { memoryDirectory } from "../support/temporary-directory.js";
 import { acknowledgementsOf, openWriter } from "../support/writer.js";
 import { host, World } from "./world.js";
 
@@ -237,9 +237,7 @@ function emptyingOf(db: Database.Database): () => void {
 
 test("what was acknowledged is stored once, whatever dies, repeats, comes late or out of order", async (t) => {
   t.timeout(Math.max(3 * mostMs, runs * 100)); // an end for what hangs
-  const memory = "/dev/shm";
-  const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), "parsl-collector-"));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = memoryDirectory(t);
   const prepared = join(folder, "prepared");
   openWriter(prepared).close();
   let files = 0;

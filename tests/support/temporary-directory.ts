@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -6,7 +6,17 @@ import type { Scope } from "./scope.js";
 
 /** A new empty directory that is removed after the test. */
 export function temporaryDirectory(t: Scope): string {
-  const path = mkdtempSync(join(tmpdir(), "parsl-collector-"));
+  return newDirectory(t, tmpdir());
+}
+
+/** The same in memory, where there is such a place: for files by the thousand. */
+export function memoryDirectory(t: Scope): string {
+  const memory = "/dev/shm";
+  return newDirectory(t, existsSync(memory) ? memory : tmpdir());
+}
+
+function newDirectory(t: Scope, parent: string): string {
+  const path = mkdtempSync(join(parent, "parsl-collector-"));
   t.teardown(() => {
     rmSync(path, { recursive: true, force: true });
   });

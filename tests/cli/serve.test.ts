@@ -179,9 +179,12 @@ test.serial("a second signal gives up, says what it left, and ends it with 1", a
   const service = Service.connect(t, collector.address);
   const other = new Database(collector.database);
   t.teardown(() => other.close());
-  other.exec("BEGIN IMMEDIATE");
   const stream = service.stream();
-  await stream.write(envelopeOf([taskInfo()]));
+  const senderId = newSenderId();
+  await stream.write(envelopeOf([sample(1)], { senderId, first: 1 }));
+  await stream.acknowledged(1); // its tables are there, which it makes after its ready line
+  other.exec("BEGIN IMMEDIATE");
+  await stream.write(envelopeOf([taskInfo()], { senderId, first: 2 }));
   await waitUntil(
     "the envelope waits for the lock",
     async () => (await service.status()).blockedReason !== "",
@@ -195,7 +198,7 @@ test.serial("a second signal gives up, says what it left, and ends it with 1", a
 
   t.is(exit, 1);
   t.regex(collector.stderr, /"leftBytes":[1-9]\d*,"msg":"stopped at once; what was not acknowledged/);
-  t.deepEqual(stream.acknowledgements, []);
+  t.is(stream.acknowledgements.length, 1);
   t.is(openDatabase(t, collector.database).count("task"), 0);
 });
 

@@ -5,6 +5,7 @@ import { systemDisk } from "../base/disk.js";
 import type { CollectorError } from "../base/errors.js";
 import type { Logger } from "../base/logger.js";
 import { Client } from "../client/client.js";
+import type { Message } from "../client/message.js";
 import type { Acknowledgement } from "../model/envelope.js";
 import { openInProcessSender } from "../radios/in-process/sender.js";
 import type { Inbox, RadioReceiver, RadioSender } from "../radios/radio.js";
@@ -29,16 +30,23 @@ export interface AgentOptions {
 /** One process a node: takes envelopes from all its workers, forwards them over one stream, and samples the
  *  processes of the tries that they tell it of. */
 export class Agent implements Inbox, AsyncDisposable {
+  readonly #options: AgentOptions;
   readonly #forwarder: Forwarder;
-  /** For the agent's own messages, which go the way of all others. */
-  readonly #client: Client;
+  /** For the agent's own messages, which go the way of all others. Ended when the last worker has gone, so that the
+   *  ledger of its run is complete then; the next sample has another. */
+  #client: Client | undefined;
   readonly #sampler: Sampler;
   readonly #clock: Clock;
   #receiver: RadioReceiver | undefined;
+  /** Clients before it that are not yet closed. */
+  #ending = 0;
+  /** Open connections. */
+  #workers = 0;
   #heardAtMs: number;
 
-  private constructor({ upstream, spool, spoolBytes, logger, clock = systemClock }: AgentOptions) {
-    const onWarning = ({ message }: CollectorError): void => logger.warn(message);
+  private constructor(options: AgentOptions) {
+    const { upstream, spool, spoolBytes, clock = systemClock } = options;
+    this.#options = options;
     this.#clock = clock;
     this.#heardAtMs = clock.nowMs();
     this.#forwarder = new Forwarder({
@@ -48,27 +56,21 @@ export class Agent implements Inbox, AsyncDisposable {
       ...(spool === undefined
         ? {}
         : { spool: { disk: systemDisk, directory: spool, mostBytesOfSender: spoolBytes } }),
-      onWarning,
+      onWarning: this.#warn,
     });
-    this.#client = new Client(openInProcessSender(this.#forwarder), {
-      hostname: hostname(),
-      spool,
-      spoolBytes,
-      onWarning,
-    });
-    this.#sampler = new Sampler({
-      clock,
-      // It waits when the buffer is full, which a sample does not need to know; it is counted by the ledger.
-      onSample: (sample) =>
-        void this.#client.send(sample).catch((cause: unknown) => logger.debug({ cause }, "no sample")),
-    });
+    this.#sampler = new Sampler({ clock, onSample: (sample) => this.#send(sample) });
+    // What agents before this one left in the spool goes on at once.
+    if (spool !== undefined) this.#client = this.#openClient();
   }
 
   /** Rejects with a CollectorError when the socket cannot be listened on; nothing is left open then. */
   static async open(options: AgentOptions): Promise<Agent> {
     const agent = new Agent(options);
     try {
-      agent.#receiver = await openUnixReceiver(options.socket, agent, { logger: options.logger });
+      agent.#receiver = await openUnixReceiver(options.socket, agent, {
+        logger: options.logger,
+        onConnections: (open) => agent.#count(open),
+      });
     } catch (cause) {
       await agent[Symbol.asyncDispose]();
       throw cause;
@@ -85,10 +87,17 @@ export class Agent implements Inbox, AsyncDisposable {
     return this.#receiver?.address ?? "";
   }
 
-  /** Milliseconds in which nothing came, nothing was sampled and nothing waited for an answer; 0 while something is. */
-  get idleMs(): number {
-    const isBusy = this.#forwarder.unanswered > 0 || this.#sampler.watched > 0;
-    return isBusy ? 0 : this.#clock.nowMs() - this.#heardAtMs;
+  /** Milliseconds since the last worker left, or since the start; 0 while one is connected, or a process that is
+   *  sampled lives. */
+  get aloneMs(): number {
+    if (this.#workers === 0 && this.#sampler.watched > 0) this.#sampler.prune();
+    const isWanted = this.#workers > 0 || this.#sampler.watched > 0;
+    return isWanted ? 0 : this.#clock.nowMs() - this.#heardAtMs;
+  }
+
+  /** Whether something is not yet acknowledged. */
+  get isBusy(): boolean {
+    return this.#forwarder.unanswered > 0 || this.#ending > 0;
   }
 
   accept(envelope: Uint8Array): Promise<Acknowledgement> {
@@ -105,10 +114,7 @@ export class Agent implements Inbox, AsyncDisposable {
   async stop(patienceMs: number): Promise<void> {
     await this.#sampler[Symbol.asyncDispose]();
     const patience = AbortSignal.timeout(this.#forwarder.isCutOff ? 0 : patienceMs);
-    const closing = Promise.all([
-      this.#receiver?.[Symbol.asyncDispose](),
-      this.#client.close(patience).catch(() => undefined), // its warning has told, and its spool has them
-    ]);
+    const closing = Promise.all([this.#receiver?.[Symbol.asyncDispose](), this.#closeClient(patience)]);
     const over = new Promise((resolve) => patience.addEventListener("abort", resolve, { once: true }));
     await Promise.race([closing, over]);
     await this.#forwarder[Symbol.asyncDispose]();
@@ -117,6 +123,43 @@ export class Agent implements Inbox, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop(0);
+  }
+
+  readonly #warn = ({ message }: CollectorError): void => this.#options.logger.warn(message);
+
+  #count(workers: number): void {
+    this.#workers = workers;
+    this.#heardAtMs = this.#clock.nowMs();
+    if (workers === 0) void this.#closeClient();
+  }
+
+  /** Does not wait for room: a spool takes what is too much, and without one a sample is not worth to stop for. */
+  #send(message: Message): void {
+    this.#client ??= this.#openClient();
+    this.#client.send(message).catch((cause: unknown) => this.#options.logger.debug({ cause }, "no sample"));
+  }
+
+  #openClient(): Client {
+    const { spool, spoolBytes } = this.#options;
+    const openRadio = (): RadioSender => openInProcessSender(this.#forwarder);
+    return new Client(
+      openRadio(),
+      { hostname: hostname(), spool, spoolBytes, onWarning: this.#warn },
+      openRadio,
+    );
+  }
+
+  async #closeClient(patience?: AbortSignal): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    this.#ending += 1;
+    try {
+      await client?.close(patience);
+    } catch {
+      // Its warning has told, and its spool has what it left.
+    } finally {
+      this.#ending -= 1;
+    }
   }
 
   #triesIn(envelope: Uint8Array): SaidOfTry[] {

@@ -101,6 +101,14 @@ export class Sampler implements AsyncDisposable {
     this.#sample(watch, this.#treeFor(1));
   }
 
+  /** Forgets tries whose process has ended, without waiting for the next look at them. */
+  prune(): void {
+    for (const [key, { one, rootStarted }] of this.#watches) {
+      const stat = this.#proc.stat(one.pid);
+      if (stat?.started !== rootStarted || stat.status === "zombie") this.#watches.delete(key);
+    }
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#watches.clear();
     this.#timer?.cancel.abort();

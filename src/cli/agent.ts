@@ -3,14 +3,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InvalidArgumentError, Option, type Command } from "commander";
 
 import { Agent } from "../agent/agent.js";
+import { systemClock } from "../base/clock.js";
 import { reasonOf } from "../base/errors.js";
 import { logLevels, openLogger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
+import { defaultFallbackAfterMs } from "../radios/fallback.js";
+import { openRoads } from "../radios/roads.js";
 import { exitCodes } from "./exit-codes.js";
+import { readKey } from "./key-file.js";
 
 interface AgentCommandOptions {
-  readonly upstream?: string;
-  readonly upstreamRadio: string;
+  readonly upstream: readonly Upstream[];
+  readonly keyFile?: string;
   readonly socket?: string;
   readonly spool?: string;
   readonly exitWhenIdle?: number;
@@ -24,7 +28,11 @@ const spoolBytes = 64 * 1024 * 1024;
 const patienceMs = 10_000;
 
 /** How often --exit-when-idle looks, in ms. */
-const idleCheckMs = 500;
+const idleCheckMs = 100;
+
+/** How long an agent that is to end by itself waits, without a worker, for a collector that is away, in ms. Then what
+ *  it has is left in the spool, for the next one on this node. */
+const abandonedAfterMs = 60_000;
 
 export function addAgent(program: Command): void {
   program
@@ -33,11 +41,24 @@ export function addAgent(program: Command): void {
       "One process a node: take messages from its workers over a unix socket, forward them to a collector over one " +
         "stream, and sample the processes of the tasks that they name.",
     )
-    .option("--upstream <address>", "the collector, or another agent (required); host:port for grpc")
-    .option("--upstream-radio <name>", "how it is reached: grpc, unix, filesystem, …", "grpc")
+    .option(
+      "--upstream <[radio=]address>",
+      "the collector, or another agent (required): host:port for grpc, or unix=SOCKET, filesystem=DIRECTORY, …; may " +
+        "be repeated, from the best to the last resort",
+      parseUpstream,
+      [],
+    )
+    .option(
+      "--key-file <file>",
+      "file with the run's secret, which udp needs; keep it from others (mode 0600)",
+    )
     .option("--socket <path>", "the socket that it makes for the workers (required)")
     .option("--spool <directory>", "on a local disk, for what nobody upstream takes (default: memory alone)")
-    .option("--exit-when-idle <seconds>", "end by itself after so long without work", parseSeconds)
+    .option(
+      "--exit-when-idle <seconds>",
+      "end by itself after so long without workers, when all is acknowledged",
+      parseSeconds,
+    )
     .addOption(
       new Option("--log-level <level>", "least level that is logged, on stderr")
         .choices(logLevels)
@@ -55,14 +76,23 @@ export function addAgent(program: Command): void {
 
 async function runAgent(options: AgentCommandOptions, command: Command): Promise<void> {
   const { upstream, socket } = options;
-  if (upstream === undefined) command.error("error: name the collector: --upstream <address>");
+  if (upstream.length === 0) command.error("error: name the collector: --upstream <[radio=]address>");
   if (socket === undefined) command.error("error: name the socket: --socket <path>");
   const logger = openLogger(options.logLevel);
   let agent: Agent;
   try {
+    const roads = upstream.map(async ({ name, address }) => ({
+      ...{ name, address },
+      radio: await radios.load(name),
+    }));
     agent = await Agent.open({
       socket,
-      upstream: (await radios.load(options.upstreamRadio)).openSender(upstream),
+      upstream: openRoads(await Promise.all(roads), {
+        key: options.keyFile === undefined ? undefined : readKey(options.keyFile),
+        fallbackAfterMs: defaultFallbackAfterMs,
+        clock: systemClock,
+        onWarning: ({ message }) => logger.warn(message),
+      }),
       spool: options.spool,
       spoolBytes,
       logger,
@@ -74,8 +104,9 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   }
   const reasons = [signalled("SIGTERM"), signalled("SIGINT")];
   if (options.exitWhenIdle !== undefined) reasons.push(idle(agent, options.exitWhenIdle * 1_000));
-  process.stdout.write(`${JSON.stringify({ socket: agent.socket, upstream, pid: process.pid })}\n`);
-  logger.info({ socket: agent.socket, upstream }, "ready");
+  const ready = { socket: agent.socket, upstream: upstream.map(({ name, address }) => `${name}=${address}`) };
+  process.stdout.write(`${JSON.stringify({ ...ready, pid: process.pid })}\n`);
+  logger.info(ready, "ready");
   logger.info({ reason: await Promise.race(reasons) }, "stopping");
   await agent.stop(patienceMs);
   logger.info("stopped");
@@ -87,8 +118,22 @@ function signalled(signal: NodeJS.Signals): Promise<string> {
 }
 
 async function idle(agent: Agent, mostMs: number): Promise<string> {
-  while (agent.idleMs < mostMs) await sleep(idleCheckMs);
-  return "idle";
+  for (;;) {
+    const { aloneMs, isBusy } = agent;
+    if (aloneMs >= mostMs && !isBusy) return "idle";
+    if (aloneMs >= mostMs + abandonedAfterMs) return "no worker, and nobody upstream";
+    await sleep(idleCheckMs);
+  }
+}
+
+interface Upstream {
+  readonly name: string;
+  readonly address: string;
+}
+
+function parseUpstream(text: string, before: readonly Upstream[]): Upstream[] {
+  const [, name = "grpc", address = ""] = /^(?:([^=:]+)=)?(.+)$/.exec(text) ?? [];
+  return [...before, { name, address }];
 }
 
 function parseSeconds(text: string): number {

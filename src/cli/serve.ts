@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
@@ -11,6 +10,7 @@ import { Collector } from "../server/collector.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 import { databaseOf } from "./database-option.js";
+import { readKey } from "./key-file.js";
 
 interface ServeOptions {
   readonly listen: string;
@@ -208,24 +208,6 @@ function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[]
     );
   }
   return [...before, { name, address }];
-}
-
-/** Bytes that a secret must have at least: as many as a hash of HMAC-SHA-256 can make use of is best. */
-const leastKeyBytes = 16;
-
-function readKey(path: string): Uint8Array {
-  let key: Buffer;
-  try {
-    key = readFileSync(path);
-  } catch (cause) {
-    throw new CollectorError("invalid-argument", `read --key-file ${path}: ${reasonOf(cause)}`, { cause });
-  }
-  if (key.length >= leastKeyBytes) return key;
-  throw new CollectorError(
-    "invalid-argument",
-    `read --key-file ${path}: ${String(key.length)} bytes are too few for a secret; write 32 random ones, as by ` +
-      "`head -c 32 /dev/urandom`",
-  );
 }
 
 function parseTimezone(name: string): string {

@@ -1,8 +1,8 @@
 import { systemClock } from "../base/clock.js";
-import { CollectorError } from "../base/errors.js";
 import { radios as registry } from "../radios/built-in.js";
-import { defaultFallbackAfterMs, FallbackSender, type Road } from "../radios/fallback.js";
+import { defaultFallbackAfterMs } from "../radios/fallback.js";
 import type { RadioSender } from "../radios/radio.js";
+import { openRoads, type RoadTo } from "../radios/roads.js";
 import { Client, warnProcess } from "./client.js";
 import { checkOptions, type ConnectOptions, type RoadOption } from "./options.js";
 
@@ -13,31 +13,17 @@ export function connect(options: ConnectOptions): Client {
   const { address, radio, radios, fallbackAfterMs, key, ...rest } = options;
   if (typeof radio === "object" && "send" in radio) return new Client(radio, rest);
   const roads = radios ?? [{ radio: radio ?? "grpc", address: address ?? "" }];
-  const openRadio = (): RadioSender => openRoads(roads, { fallbackAfterMs, key, ...rest });
+  const { clock = systemClock, onWarning = warnProcess } = rest;
+  const openRadio = (): RadioSender =>
+    openRoads(roads.map(roadTo), {
+      ...{ key, clock, onWarning },
+      fallbackAfterMs: fallbackAfterMs ?? defaultFallbackAfterMs,
+    });
   return new Client(openRadio(), rest, openRadio);
 }
 
-function openRoads(
-  roads: readonly RoadOption[],
-  {
-    key,
-    fallbackAfterMs = defaultFallbackAfterMs,
-    clock = systemClock,
-    onWarning = warnProcess,
-  }: ConnectOptions,
-): RadioSender {
-  const [first, ...others] = roads.map(({ radio, address }): Road => {
-    const sender = (typeof radio === "string" ? registry.get(radio) : radio).openSender(address, { key });
-    return { name: `${typeof radio === "string" ? radio : "a radio"} to ${address}`, sender };
-  });
-  if (first === undefined) throw new CollectorError("internal", "connect: no radio");
-  if (others.length === 0) return first.sender;
-  const onChange = (name: string, reason: string | undefined): void => {
-    const text =
-      reason === undefined
-        ? `messages go by ${name} again`
-        : `messages go by ${name} until the first radio works again: ${reason}`;
-    onWarning(new CollectorError("unavailable", `send: ${text}`));
-  };
-  return new FallbackSender({ roads: [first, ...others], afterMs: fallbackAfterMs, clock, onChange });
+function roadTo({ radio, address }: RoadOption): RoadTo {
+  return typeof radio === "string"
+    ? { radio: registry.get(radio), name: radio, address }
+    : { radio, name: "a radio", address };
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import test, { type ExecutionContext } from "ava";
 
@@ -126,7 +127,7 @@ test.serial("the process of a try is sampled until its end, by a sender of the a
 test.serial("an agent may feed another", async (t) => {
   const collector = await startCollector(t);
   const upper = await startAgent(t, collector.address);
-  const lower = await startAgent(t, upper.socket, { args: ["--upstream-radio", "unix"] });
+  const lower = await startAgent(t, `unix=${upper.socket}`);
   const client = worker(t, lower.socket);
   for (let n = 0; n < 600; n += 1) await client.send(sample(n));
   await within("the worker's close", client.close());
@@ -134,12 +135,46 @@ test.serial("an agent may feed another", async (t) => {
   haveOnce(t, collector.database, 600);
 });
 
-test.serial("an agent without work ends by itself when it is told to", async (t) => {
-  const collector = await startCollector(t);
-  const agent = await startAgent(t, collector.address, { args: ["--exit-when-idle", "0.5"] });
+test.serial(
+  "an agent that is to end by itself lives as long as a worker, and leaves nothing open in the ledger",
+  async (t) => {
+    const collector = await startCollector(t);
+    const agent = await startAgent(t, collector.address, { args: ["--exit-when-idle", "0.5"] });
+    const client = worker(t, agent.socket);
+    const started = { processPid: process.pid, resourceMonitoringInterval: 60, hostname: hostname() };
+    await client.send(workerTaskInfo(started));
+    await client.flush();
+    await client.send(workerTaskInfo({ ...started, firstMsg: false, lastMsg: true, timestamp: at(9) }));
+    await client.flush();
+    const service = Service.connect(t, collector.address);
+    t.is(await Promise.race([agent.exited, sleep(1_500, "lives")]), "lives");
+    await client.close();
 
-  t.is(await within("the agent's end", agent.exited), 0);
-  t.false(existsSync(agent.socket));
+    t.is(await within("the agent's end", agent.exited), 0);
+    t.false(existsSync(agent.socket));
+    const { senders } = await service.status();
+    t.deepEqual(
+      senders.map(({ closed, missing }) => [closed, missing.length]),
+      [
+        [true, 0],
+        [true, 0],
+      ],
+    );
+    t.is(openDatabase(t, collector.database).count("resource"), 1);
+  },
+);
+
+test.serial("an agent may go by files, where no port can be reached", async (t) => {
+  const directory = join(temporaryDirectory(t), "messages");
+  const collector = await startCollector(t, { args: ["--radio", `filesystem=${directory}`] });
+  const agent = await startAgent(t, `filesystem=${directory}`);
+  const client = worker(t, agent.socket);
+  for (let n = 0; n < 10; n += 1) await client.send(sample(n));
+  await within("the worker's close", client.close());
+  const { count } = openDatabase(t, collector.database);
+  await waitUntil("the files are taken", () => count("resource") === 10);
+
+  haveOnce(t, collector.database, 10);
 });
 
 test.serial(
@@ -153,6 +188,6 @@ test.serial(
     t.regex(second.stderr, /another process listens there; choose another path/);
     const none = await runToEnd(t, ["agent", "--socket", agent.socket]);
     t.is(none.exit, 2);
-    t.regex(none.stderr, /name the collector: --upstream <address>/);
+    t.regex(none.stderr, /name the collector: --upstream/);
   },
 );

@@ -15,12 +15,17 @@ const radioName = "unix";
 /** Longest path of a socket, in bytes: Linux takes 107, and the socket is made in a directory beside its place. */
 const longestPath = 90;
 
+interface UnixReceiverOptions extends ReceiverOptions {
+  /** Told how many connections are open whenever that changes. */
+  readonly onConnections?: (open: number) => void;
+}
+
 /** Listens on a socket at `path`, which only this user may use. Takes the place of one that a dead process left;
  *  rejects when somebody listens there. */
 export async function openUnixReceiver(
   path: string,
   inbox: Inbox,
-  { logger }: ReceiverOptions,
+  { logger, onConnections = () => undefined }: UnixReceiverOptions,
 ): Promise<RadioReceiver> {
   const address = resolve(path);
   if (Buffer.byteLength(address) > longestPath) {
@@ -28,7 +33,7 @@ export async function openUnixReceiver(
   }
   await removeIfDead(address);
   const server = createServer({ allowHalfOpen: true });
-  const receiver = new UnixReceiver(address, server, inbox, logger);
+  const receiver = new UnixReceiver(address, server, inbox, logger, onConnections);
   try {
     await listen(server, address);
   } catch (cause) {
@@ -40,19 +45,25 @@ export async function openUnixReceiver(
 class UnixReceiver implements RadioReceiver {
   readonly address: string;
   readonly #server: Server;
-  readonly #inbox: Inbox;
-  readonly #logger: Logger;
   readonly #peers = new Set<Peer>();
 
-  constructor(address: string, server: Server, inbox: Inbox, logger: Logger) {
+  constructor(
+    address: string,
+    server: Server,
+    inbox: Inbox,
+    logger: Logger,
+    onConnections: (open: number) => void,
+  ) {
     this.address = address;
     this.#server = server;
-    this.#inbox = inbox;
-    this.#logger = logger;
     server.on("connection", (socket) => {
-      const peer = new Peer(socket, this.#inbox, this.#logger);
+      const peer = new Peer(socket, inbox, logger);
       this.#peers.add(peer);
-      socket.on("close", () => this.#peers.delete(peer));
+      onConnections(this.#peers.size);
+      socket.on("close", () => {
+        this.#peers.delete(peer);
+        onConnections(this.#peers.size);
+      });
     });
   }
 

@@ -17,6 +17,7 @@ export type {
   BlockInfo,
   MonitoringMessage,
   NodeInfo,
+  NodeUsage,
   ResourceInfo,
   TaskInfo,
   Timestamp,

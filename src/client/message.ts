@@ -3,6 +3,7 @@ import type { MonitoringMessage } from "../model/messages.js";
 import {
   NodeInfo,
   type BlockInfo,
+  type NodeUsage,
   type ResourceInfo,
   type TaskInfo,
   type UnreadableMessage,
@@ -21,6 +22,7 @@ export type Message =
   | { readonly blockInfo: Partial<BlockInfo> }
   | { readonly resourceInfo: Partial<ResourceInfo> }
   | { readonly workerTaskInfo: Partial<WorkerTaskInfo> }
+  | { readonly nodeUsage: Partial<NodeUsage> }
   | { readonly unreadableMessage: Partial<UnreadableMessage> };
 
 /** The same in the form of the generated code. */
@@ -39,6 +41,7 @@ function kindOf(message: Message): MonitoringMessage["kind"] {
   }
   if ("nodeInfo" in message) return { $case: "nodeInfo", value: NodeInfo.fromPartial(message.nodeInfo) };
   if ("blockInfo" in message) return { $case: "blockInfo", value: message.blockInfo as BlockInfo };
+  if ("nodeUsage" in message) return { $case: "nodeUsage", value: message.nodeUsage as NodeUsage };
   if ("workflowStart" in message) {
     const { runId, ...start } = message.workflowStart;
     return {

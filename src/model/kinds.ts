@@ -1,6 +1,6 @@
 import type { MonitoringMessage } from "./messages.js";
 
-/** Parsl's names for the kinds of messages, by our own. */
+/** Parsl's names for the kinds of messages, and names like them for those that are not Parsl's, by our own. */
 export const kindNames: Readonly<Record<string, string>> = {
   workflowInfo: "WORKFLOW_INFO",
   taskInfo: "TASK_INFO",
@@ -8,6 +8,7 @@ export const kindNames: Readonly<Record<string, string>> = {
   resourceInfo: "RESOURCE_INFO",
   nodeInfo: "NODE_INFO",
   blockInfo: "BLOCK_INFO",
+  nodeUsage: "NODE_USAGE",
   unreadableMessage: "UNREADABLE",
 };
 

@@ -2,6 +2,7 @@ export {
   BlockInfo,
   MonitoringMessage,
   NodeInfo,
+  NodeUsage,
   ResourceInfo,
   TaskInfo,
   UnreadableMessage,

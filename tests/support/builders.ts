@@ -3,6 +3,7 @@ import { timestampFromMicros } from "../../src/client/timestamps.js";
 import type {
   BlockInfo,
   NodeInfo,
+  NodeUsage,
   ResourceInfo,
   TaskInfo,
   Timestamp,
@@ -138,6 +139,37 @@ export function nodeInfo(fields: Partial<NodeInfo> = {}): Message {
       workerCount: 8,
       pythonV: "3.11.7",
       lastHeartbeat: at(0.5),
+      ...fields,
+    },
+  };
+}
+
+export function nodeUsage(fields: Partial<NodeUsage> = {}): Message {
+  return {
+    nodeUsage: {
+      hostname: "n1",
+      timestamp: at(4),
+      intervalSeconds: 30,
+      cpuCount: 8,
+      cpuPercent: 12.5,
+      cpuUserSeconds: 1000.5,
+      cpuSystemSeconds: 200.25,
+      cpuIdleSeconds: 9000,
+      cpuIowaitSeconds: 3,
+      cpuStealSeconds: 0,
+      load1: 0.5,
+      load5: 0.25,
+      load15: 0.125,
+      memoryTotalBytes: 64e9,
+      memoryAvailableBytes: 48e9,
+      swapTotalBytes: 0,
+      swapFreeBytes: 0,
+      diskReadBytes: 4096,
+      diskWrittenBytes: 8192,
+      tmpTotalBytes: 1e12,
+      tmpFreeBytes: 5e11,
+      networkReceivedBytes: 1500,
+      networkSentBytes: 64,
       ...fields,
     },
   };

@@ -13,7 +13,7 @@ const tryId = fc.nat({ max: 2 });
 const text = fc.option(fc.constantFrom("", "x", "y"), { nil: undefined });
 const total = fc.option(fc.nat({ max: 5 }), { nil: undefined });
 
-/** Messages of all kinds that hit few keys. Rows of `resource` and `node` with equal keys have equal content:
+/** Messages of all kinds that hit few keys. Samples and rows of `node` with equal keys have equal content:
  *  which of two different ones stands is the one thing that order decides. */
 export const messageOnFewKeys: fc.Arbitrary<Message> = fc.oneof(
   fc
@@ -41,14 +41,15 @@ export const messageOnFewKeys: fc.Arbitrary<Message> = fc.oneof(
   fc
     .record({ runId, timestamp: time, jobId: text, status: fc.constantFrom("PENDING", "RUNNING") })
     .map(build.blockInfo),
+  fc.record({ hostname: fc.constantFrom("n1", "n2"), timestamp: time }).map(build.nodeUsage),
 );
 
-/** All rows of Parsl's tables, sorted, without the numbers that `node` gives its rows. */
+/** All rows of the tables of messages, sorted, without the numbers that `node` gives its rows. */
 export function tablesOf(path: string): Record<string, string[]> {
   const db = new Database(path, { readonly: true });
   try {
     return Object.fromEntries(
-      Object.keys(parslSchema).map((table) => {
+      [...Object.keys(parslSchema), "collector_node_usage"].map((table) => {
         const columns = columnsOf(table).filter((column) => column !== "id");
         const rows = db
           .prepare(`SELECT ${columns.join(", ")} FROM "${table}"`)

@@ -26,7 +26,7 @@ class Loss(NamedTuple):
     last: int
 
 
-_KINDS = [f for f in messages_pb2.MonitoringMessage.DESCRIPTOR.fields if f.name.endswith("_info")]
+_KINDS = [f for f in messages_pb2.MonitoringMessage.DESCRIPTOR.fields if f.name != "unreadable_message"]
 _NAME_OF_NUMBER = {field.number: field.name.upper() for field in _KINDS}
 _NAME_OF_FIELD = {field.name: field.name.upper() for field in _KINDS}
 

@@ -2,6 +2,7 @@ import {
   type BlockInfo,
   type MonitoringMessage,
   type NodeInfo,
+  type NodeUsage,
   type ResourceInfo,
   type TaskInfo,
   type WorkerTaskInfo,
@@ -76,6 +77,7 @@ export type BlockRow = readonly [string, string, string, string | null, string, 
 
 /** What a message says, as values for the tables. */
 export interface Facts {
+  /** Empty for what is of no run, as a node's usage may be. */
   readonly runId: string;
   /** The time of the message itself; orders what is said about one thing. */
   readonly at: Micros;
@@ -95,6 +97,7 @@ export interface Facts {
   readonly block?: BlockRow;
   readonly resource?: readonly SqlValue[];
   readonly node?: readonly SqlValue[];
+  readonly nodeUsage?: readonly SqlValue[];
 }
 
 /** Thrown by the readers below for a message that no table takes. Not a fault: it is kept as rejected. */
@@ -108,8 +111,13 @@ function required<T>(value: T | undefined, kind: string, field: string, table: s
 }
 
 function runIdOf(runId: string | undefined, context: Context, kind: string): string {
-  const known = runId ?? context.runId;
+  const known = runIdIfAny(runId, context, kind);
   if (known === "") throw new Unstorable(`${kind} lacks run_id, and its envelope names none`);
+  return known;
+}
+
+function runIdIfAny(runId: string | undefined, context: Context, kind: string): string {
+  const known = runId ?? context.runId;
   if (known.length > longestName) {
     throw new Unstorable(
       `${kind}.run_id may have ${String(longestName)} characters, got ${String(known.length)}`,
@@ -333,6 +341,44 @@ function blockFacts(info: BlockInfo, context: Context): Facts {
   };
 }
 
+function nodeUsageFacts(info: NodeUsage, context: Context): Facts {
+  const kind = "NODE_USAGE";
+  const table = "collector_node_usage";
+  const runId = runIdIfAny(info.runId, context, kind);
+  const hostname = required(hostnameOf(info.hostname, context) ?? undefined, kind, "hostname", table);
+  const at = microsIn(required(info.timestamp, kind, "timestamp", table), kind, "timestamp");
+  return {
+    runId,
+    at,
+    nodeUsage: [
+      hostname,
+      localText(at),
+      runId === "" ? null : runId,
+      realOf(info.intervalSeconds),
+      info.cpuCount ?? null,
+      realOf(info.cpuPercent),
+      realOf(info.cpuUserSeconds),
+      realOf(info.cpuSystemSeconds),
+      realOf(info.cpuIdleSeconds),
+      realOf(info.cpuIowaitSeconds),
+      realOf(info.cpuStealSeconds),
+      realOf(info.load1),
+      realOf(info.load5),
+      realOf(info.load15),
+      realOf(info.memoryTotalBytes),
+      realOf(info.memoryAvailableBytes),
+      realOf(info.swapTotalBytes),
+      realOf(info.swapFreeBytes),
+      realOf(info.diskReadBytes),
+      realOf(info.diskWrittenBytes),
+      realOf(info.tmpTotalBytes),
+      realOf(info.tmpFreeBytes),
+      realOf(info.networkReceivedBytes),
+      realOf(info.networkSentBytes),
+    ],
+  };
+}
+
 function read({ kind }: MonitoringMessage, context: Context): Facts {
   switch (kind?.$case) {
     case "workflowInfo":
@@ -347,6 +393,8 @@ function read({ kind }: MonitoringMessage, context: Context): Facts {
       return nodeFacts(kind.value, context);
     case "blockInfo":
       return blockFacts(kind.value, context);
+    case "nodeUsage":
+      return nodeUsageFacts(kind.value, context);
     case "unreadableMessage":
       throw new Unstorable(`the sender could not read it: ${kind.value.reason ?? "no reason given"}`);
     case undefined:

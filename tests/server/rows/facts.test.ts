@@ -7,6 +7,7 @@ import {
   at,
   blockInfo,
   nodeInfo,
+  nodeUsage,
   resourceInfo,
   runId,
   taskInfo,
@@ -117,6 +118,31 @@ test("a block's state says its row, a job that was never submitted as NULL", (t)
   t.is(facts(blockInfo({ jobId: undefined, status: "FAILED" })).block?.[3], null);
 });
 
+test("a node's sample says its row, of a run only where one is named, and only zero as zero", (t) => {
+  const rest = [
+    30, 8, 12.5, 1000.5, 200.25, 9000, 3, 0, 0.5, 0.25, 0.125, 64e9, 48e9, null, 0, 4096, 8192, 1e12, 5e11, 1500, 64,
+  ]; // prettier-ignore
+  const message = monitoringMessage(nodeUsage({ swapTotalBytes: undefined }));
+
+  t.deepEqual(factsOf(message, context), {
+    runId,
+    at: microsOf(at(4)) ?? NaN,
+    nodeUsage: ["n1", text(4), runId, ...rest],
+  });
+  t.deepEqual(factsOf(message, { runId: "", hostname: "n2" }), {
+    runId: "",
+    at: microsOf(at(4)) ?? NaN,
+    nodeUsage: ["n1", text(4), null, ...rest],
+  });
+});
+
+test("the host of a node's sample is the envelope's where it names none", (t) => {
+  const inContext = { runId: "", hostname: "n2" };
+  const said = factsOf(monitoringMessage(nodeUsage({ hostname: undefined })), inContext) as Facts;
+
+  t.is(said.nodeUsage?.[0], "n2");
+});
+
 test("the envelope's run and host stand where a message names none, its own where it does", (t) => {
   const inContext = { runId: "of-the-envelope", hostname: "host-of-the-envelope" };
   const said = factsOf(monitoringMessage(workerTaskInfo({ hostname: undefined })), inContext) as Facts;
@@ -200,6 +226,14 @@ const required: readonly (readonly [string, Message, readonly (readonly [string,
       ["status", "status", "block"],
     ],
   ],
+  [
+    "NODE_USAGE",
+    nodeUsage(),
+    [
+      ["hostname", "hostname", "collector_node_usage"],
+      ["timestamp", "timestamp", "collector_node_usage"],
+    ],
+  ],
 ];
 
 function without(message: Message, field: string): Message {
@@ -216,9 +250,14 @@ for (const [kind, message, fields] of required) {
     }
   });
 
-  test(`a ${of} that names no run, in an envelope that names none, is refused`, (t) => {
-    t.is(refusal(message, { runId: "", hostname: "" }), `${kind} lacks run_id, and its envelope names none`);
-  });
+  if (kind !== "NODE_USAGE") {
+    test(`a ${of} that names no run, in an envelope that names none, is refused`, (t) => {
+      t.is(
+        refusal(message, { runId: "", hostname: "" }),
+        `${kind} lacks run_id, and its envelope names none`,
+      );
+    });
+  }
 
   test(`a ${of} with any other field left out is taken`, (t) => {
     t.is(refusal(message), undefined);

@@ -18,6 +18,9 @@ export interface MonitoringMessage {
     | { $case: "resourceInfo"; value: ResourceInfo }
     | { $case: "workerTaskInfo"; value: WorkerTaskInfo }
     | //
+    /** Not Parsl's: what a node agent says of its node. */
+    { $case: "nodeUsage"; value: NodeUsage }
+    | //
     /** Not Parsl's: what a sender was given and could not understand, kept as rejected. */
     { $case: "unreadableMessage"; value: UnreadableMessage }
     | undefined;
@@ -505,6 +508,113 @@ export interface BlockInfo {
 }
 
 /**
+ * One sample of what a node as a whole uses, for the table collector_node_usage. A node is not a run's: several
+ * runs may share it, and an agent names none. Which tries ran on it then, `try` says, by hostname and time.
+ *
+ * What the system does not tell, or not to us, is unset. Totals are since the node's boot: the rate between two
+ * samples is the difference over the time between them.
+ */
+export interface NodeUsage {
+  /** The run that the sample was taken for. Unset: the envelope's; none where that names none. */
+  runId?:
+    | string
+    | undefined;
+  /** Required. Name of the node. Unset: the envelope's. */
+  hostname?:
+    | string
+    | undefined;
+  /** Required. When the sample was taken. */
+  timestamp:
+    | Timestamp
+    | undefined;
+  /** Seconds between samples, as the agent was told. */
+  intervalSeconds?:
+    | number
+    | undefined;
+  /** CPUs of the node. */
+  cpuCount?:
+    | number
+    | undefined;
+  /**
+   * Share of the time of all CPUs since the sender's sample before that went to work, in percent: 100 is all of
+   * them busy. Unset in its first.
+   */
+  cpuPercent?:
+    | number
+    | undefined;
+  /** Seconds of all CPUs in user mode, niced processes included. */
+  cpuUserSeconds?:
+    | number
+    | undefined;
+  /** Seconds of all CPUs in system mode, interrupts included. */
+  cpuSystemSeconds?:
+    | number
+    | undefined;
+  /** Seconds of all CPUs without work. */
+  cpuIdleSeconds?:
+    | number
+    | undefined;
+  /** Seconds of all CPUs without work while a disk was waited for. Not in cpu_idle_seconds. */
+  cpuIowaitSeconds?:
+    | number
+    | undefined;
+  /** Seconds that a hypervisor gave to others. */
+  cpuStealSeconds?:
+    | number
+    | undefined;
+  /** Processes that ran or waited for a CPU or a disk, averaged over 1 minute. */
+  load1?:
+    | number
+    | undefined;
+  /** The same over 5 minutes. */
+  load5?:
+    | number
+    | undefined;
+  /** The same over 15 minutes. */
+  load15?:
+    | number
+    | undefined;
+  /** Bytes of memory. */
+  memoryTotalBytes?:
+    | number
+    | undefined;
+  /** Bytes of memory that programs can have without swapping; the rest is in use. */
+  memoryAvailableBytes?:
+    | number
+    | undefined;
+  /** Bytes of swap space; 0 where there is none. */
+  swapTotalBytes?:
+    | number
+    | undefined;
+  /** Bytes of swap space that are free. */
+  swapFreeBytes?:
+    | number
+    | undefined;
+  /** Bytes read from all disks. Disks made of others (RAID, LVM, loop) are not counted again, nor is memory. */
+  diskReadBytes?:
+    | number
+    | undefined;
+  /** Bytes written to them. */
+  diskWrittenBytes?:
+    | number
+    | undefined;
+  /** Bytes of the filesystem of the directory for temporary files. */
+  tmpTotalBytes?:
+    | number
+    | undefined;
+  /** Bytes of it that this user may still write. */
+  tmpFreeBytes?:
+    | number
+    | undefined;
+  /** Bytes received by all network cards; in a container, by the container. */
+  networkReceivedBytes?:
+    | number
+    | undefined;
+  /** Bytes sent by them. */
+  networkSentBytes?: number | undefined;
+}
+
+/**
  * What a sender was given in place of a message. It exists to be kept as rejected: a fault in one message
  * must be seen, and must cost no other message.
  */
@@ -545,6 +655,9 @@ export const MonitoringMessage: MessageFns<MonitoringMessage> = {
         break;
       case "workerTaskInfo":
         WorkerTaskInfo.encode(message.kind.value, writer.uint32(50).fork()).join();
+        break;
+      case "nodeUsage":
+        NodeUsage.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
       case "unreadableMessage":
         UnreadableMessage.encode(message.kind.value, writer.uint32(122).fork()).join();
@@ -614,6 +727,14 @@ export const MonitoringMessage: MessageFns<MonitoringMessage> = {
             message.kind = { $case: "workerTaskInfo", value: WorkerTaskInfo.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.kind = { $case: "nodeUsage", value: NodeUsage.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -673,6 +794,12 @@ export const MonitoringMessage: MessageFns<MonitoringMessage> = {
       case "workerTaskInfo": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "workerTaskInfo", value: WorkerTaskInfo.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "nodeUsage": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "nodeUsage", value: NodeUsage.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -2663,6 +2790,364 @@ export const BlockInfo: MessageFns<BlockInfo> = {
       ? Timestamp.fromPartial(object.timestamp)
       : undefined;
     message.status = object.status ?? undefined;
+    return message;
+  },
+};
+
+function createBaseNodeUsage(): NodeUsage {
+  return {
+    runId: undefined,
+    hostname: undefined,
+    timestamp: undefined,
+    intervalSeconds: undefined,
+    cpuCount: undefined,
+    cpuPercent: undefined,
+    cpuUserSeconds: undefined,
+    cpuSystemSeconds: undefined,
+    cpuIdleSeconds: undefined,
+    cpuIowaitSeconds: undefined,
+    cpuStealSeconds: undefined,
+    load1: undefined,
+    load5: undefined,
+    load15: undefined,
+    memoryTotalBytes: undefined,
+    memoryAvailableBytes: undefined,
+    swapTotalBytes: undefined,
+    swapFreeBytes: undefined,
+    diskReadBytes: undefined,
+    diskWrittenBytes: undefined,
+    tmpTotalBytes: undefined,
+    tmpFreeBytes: undefined,
+    networkReceivedBytes: undefined,
+    networkSentBytes: undefined,
+  };
+}
+
+export const NodeUsage: MessageFns<NodeUsage> = {
+  encode(message: NodeUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== undefined) {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.hostname !== undefined) {
+      writer.uint32(18).string(message.hostname);
+    }
+    if (message.timestamp !== undefined) {
+      Timestamp.encode(message.timestamp, writer.uint32(26).fork()).join();
+    }
+    if (message.intervalSeconds !== undefined) {
+      writer.uint32(33).double(message.intervalSeconds);
+    }
+    if (message.cpuCount !== undefined) {
+      writer.uint32(40).uint32(message.cpuCount);
+    }
+    if (message.cpuPercent !== undefined) {
+      writer.uint32(49).double(message.cpuPercent);
+    }
+    if (message.cpuUserSeconds !== undefined) {
+      writer.uint32(57).double(message.cpuUserSeconds);
+    }
+    if (message.cpuSystemSeconds !== undefined) {
+      writer.uint32(65).double(message.cpuSystemSeconds);
+    }
+    if (message.cpuIdleSeconds !== undefined) {
+      writer.uint32(73).double(message.cpuIdleSeconds);
+    }
+    if (message.cpuIowaitSeconds !== undefined) {
+      writer.uint32(81).double(message.cpuIowaitSeconds);
+    }
+    if (message.cpuStealSeconds !== undefined) {
+      writer.uint32(89).double(message.cpuStealSeconds);
+    }
+    if (message.load1 !== undefined) {
+      writer.uint32(97).double(message.load1);
+    }
+    if (message.load5 !== undefined) {
+      writer.uint32(105).double(message.load5);
+    }
+    if (message.load15 !== undefined) {
+      writer.uint32(113).double(message.load15);
+    }
+    if (message.memoryTotalBytes !== undefined) {
+      writer.uint32(121).double(message.memoryTotalBytes);
+    }
+    if (message.memoryAvailableBytes !== undefined) {
+      writer.uint32(129).double(message.memoryAvailableBytes);
+    }
+    if (message.swapTotalBytes !== undefined) {
+      writer.uint32(137).double(message.swapTotalBytes);
+    }
+    if (message.swapFreeBytes !== undefined) {
+      writer.uint32(145).double(message.swapFreeBytes);
+    }
+    if (message.diskReadBytes !== undefined) {
+      writer.uint32(153).double(message.diskReadBytes);
+    }
+    if (message.diskWrittenBytes !== undefined) {
+      writer.uint32(161).double(message.diskWrittenBytes);
+    }
+    if (message.tmpTotalBytes !== undefined) {
+      writer.uint32(169).double(message.tmpTotalBytes);
+    }
+    if (message.tmpFreeBytes !== undefined) {
+      writer.uint32(177).double(message.tmpFreeBytes);
+    }
+    if (message.networkReceivedBytes !== undefined) {
+      writer.uint32(185).double(message.networkReceivedBytes);
+    }
+    if (message.networkSentBytes !== undefined) {
+      writer.uint32(193).double(message.networkSentBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timestamp = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.intervalSeconds = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.cpuCount = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.cpuPercent = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.cpuUserSeconds = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.cpuSystemSeconds = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.cpuIdleSeconds = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.cpuIowaitSeconds = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.cpuStealSeconds = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.load1 = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.load5 = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.load15 = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.memoryTotalBytes = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.memoryAvailableBytes = reader.double();
+            continue;
+          }
+          case 17: {
+            if (tag !== 137) {
+              break;
+            }
+
+            message.swapTotalBytes = reader.double();
+            continue;
+          }
+          case 18: {
+            if (tag !== 145) {
+              break;
+            }
+
+            message.swapFreeBytes = reader.double();
+            continue;
+          }
+          case 19: {
+            if (tag !== 153) {
+              break;
+            }
+
+            message.diskReadBytes = reader.double();
+            continue;
+          }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.diskWrittenBytes = reader.double();
+            continue;
+          }
+          case 21: {
+            if (tag !== 169) {
+              break;
+            }
+
+            message.tmpTotalBytes = reader.double();
+            continue;
+          }
+          case 22: {
+            if (tag !== 177) {
+              break;
+            }
+
+            message.tmpFreeBytes = reader.double();
+            continue;
+          }
+          case 23: {
+            if (tag !== 185) {
+              break;
+            }
+
+            message.networkReceivedBytes = reader.double();
+            continue;
+          }
+          case 24: {
+            if (tag !== 193) {
+              break;
+            }
+
+            message.networkSentBytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<NodeUsage>, I>>(base?: I): NodeUsage {
+    return NodeUsage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<NodeUsage>, I>>(object: I): NodeUsage {
+    const message = createBaseNodeUsage();
+    message.runId = object.runId ?? undefined;
+    message.hostname = object.hostname ?? undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null)
+      ? Timestamp.fromPartial(object.timestamp)
+      : undefined;
+    message.intervalSeconds = object.intervalSeconds ?? undefined;
+    message.cpuCount = object.cpuCount ?? undefined;
+    message.cpuPercent = object.cpuPercent ?? undefined;
+    message.cpuUserSeconds = object.cpuUserSeconds ?? undefined;
+    message.cpuSystemSeconds = object.cpuSystemSeconds ?? undefined;
+    message.cpuIdleSeconds = object.cpuIdleSeconds ?? undefined;
+    message.cpuIowaitSeconds = object.cpuIowaitSeconds ?? undefined;
+    message.cpuStealSeconds = object.cpuStealSeconds ?? undefined;
+    message.load1 = object.load1 ?? undefined;
+    message.load5 = object.load5 ?? undefined;
+    message.load15 = object.load15 ?? undefined;
+    message.memoryTotalBytes = object.memoryTotalBytes ?? undefined;
+    message.memoryAvailableBytes = object.memoryAvailableBytes ?? undefined;
+    message.swapTotalBytes = object.swapTotalBytes ?? undefined;
+    message.swapFreeBytes = object.swapFreeBytes ?? undefined;
+    message.diskReadBytes = object.diskReadBytes ?? undefined;
+    message.diskWrittenBytes = object.diskWrittenBytes ?? undefined;
+    message.tmpTotalBytes = object.tmpTotalBytes ?? undefined;
+    message.tmpFreeBytes = object.tmpFreeBytes ?? undefined;
+    message.networkReceivedBytes = object.networkReceivedBytes ?? undefined;
+    message.networkSentBytes = object.networkSentBytes ?? undefined;
     return message;
   },
 };

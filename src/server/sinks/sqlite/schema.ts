@@ -108,7 +108,7 @@ export const parslIndexes: readonly string[] = [
   "CREATE INDEX IF NOT EXISTS ix_task_task_hashsum ON task (task_hashsum)",
 ];
 
-/** Our own bookkeeping. Times here are UTC; runs and senders go by short numbers, since a key of 36
+/** Our own tables. Times in our bookkeeping are UTC; runs and senders go by short numbers, since a key of 36
  *  characters in each row would double the file. */
 export const collectorSchema: readonly string[] = [
   // heard_from_us: the earliest time in any message of the run, for a run whose start has not come.
@@ -204,6 +204,35 @@ export const collectorSchema: readonly string[] = [
   message BLOB NOT NULL,
   UNIQUE (sender_id, sequence)
 )`,
+  // What nodes as a whole use, one row a sample: for users, as Parsl's tables are, and with times as they have them.
+  // The key is what one looks for: a node, between two times.
+  `CREATE TABLE IF NOT EXISTS collector_node_usage (
+  hostname TEXT NOT NULL,
+  timestamp DATETIME NOT NULL,
+  run_id TEXT,
+  interval_seconds FLOAT,
+  cpu_count INTEGER,
+  cpu_percent FLOAT,
+  cpu_user_seconds FLOAT,
+  cpu_system_seconds FLOAT,
+  cpu_idle_seconds FLOAT,
+  cpu_iowait_seconds FLOAT,
+  cpu_steal_seconds FLOAT,
+  load1 FLOAT,
+  load5 FLOAT,
+  load15 FLOAT,
+  memory_total_bytes FLOAT,
+  memory_available_bytes FLOAT,
+  swap_total_bytes FLOAT,
+  swap_free_bytes FLOAT,
+  disk_read_bytes FLOAT,
+  disk_written_bytes FLOAT,
+  tmp_total_bytes FLOAT,
+  tmp_free_bytes FLOAT,
+  network_received_bytes FLOAT,
+  network_sent_bytes FLOAT,
+  PRIMARY KEY (hostname, timestamp)
+) WITHOUT ROWID`,
   // The state that a task is in now. Ordered by time alone a worker whose clock is ahead would hide the
   // end of its task, so the states that the submitting process says decide, all by one clock; a worker's
   // word counts only while the task is launched.
@@ -221,9 +250,9 @@ WHERE said.task_status_name NOT IN ('running', 'running_ended')
 GROUP BY said.run_id, said.task_id`,
 ];
 
-/** The columns of one of Parsl's tables, in the order of its statement. */
+/** The columns of a table, in the order of its statement. */
 export function columnsOf(table: string): string[] {
-  return [...(parslSchema[table] ?? "").matchAll(/^\t(?!PRIMARY|FOREIGN)(\w+) /gm)].map(
-    (match) => match[1] ?? "",
-  );
+  const ours = `CREATE TABLE IF NOT EXISTS ${table} (`;
+  const statement = parslSchema[table] ?? collectorSchema.find((each) => each.startsWith(ours)) ?? "";
+  return [...statement.matchAll(/^\s+(?!PRIMARY|FOREIGN)(\w+) /gm)].map((match) => match[1] ?? "");
 }

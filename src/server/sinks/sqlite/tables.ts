@@ -49,6 +49,8 @@ export class Tables {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #status: UniqueRows;
   readonly #block: UniqueRows;
+  readonly #resource: Samples;
+  readonly #nodeUsage: Samples;
   readonly #runs = new Map<string, Run>();
   readonly #tasks = new Map<string, Task>();
   readonly #tries = new Map<string, Try>();
@@ -61,12 +63,27 @@ export class Tables {
     this.#statements = prepare(db);
     this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"]);
     this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"]);
+    this.#resource = new Samples(
+      db,
+      "resource",
+      ["try_id", "task_id", "run_id", "timestamp"],
+      ([tryId, taskId, runId, timestamp]) =>
+        `of task ${String(taskId)} try ${String(tryId)} of run ${String(runId)} at ${String(timestamp)}`,
+    );
+    this.#nodeUsage = new Samples(
+      db,
+      "collector_node_usage",
+      ["hostname", "timestamp"],
+      ([hostname, timestamp]) => `of ${String(hostname)} at ${String(timestamp)}`,
+    );
   }
 
   apply(facts: Facts): Applied {
+    // It says nothing of a run, not even when it began: an agent may be there before.
+    if (facts.nodeUsage !== undefined) return this.#nodeUsage.add(facts.nodeUsage);
     // What a table may refuse comes first: a message is stored whole or not at all.
     if (facts.resource !== undefined) {
-      const applied = this.#addResource(facts.resource);
+      const applied = this.#resource.add(facts.resource);
       if (applied !== "stored") return applied;
     }
     const run = this.#run(facts);
@@ -120,17 +137,6 @@ export class Tables {
   trim(): void {
     const rows = this.#runs.size + this.#tasks.size + this.#tries.size;
     if (rows > keptRows || this.#characters > keptCharacters) this.forget();
-  }
-
-  #addResource(row: readonly SqlValue[]): Applied {
-    if (this.#statements.addResource.run(...row).changes === 1) return "stored";
-    const stored = this.#statements.resource.get(...row.slice(0, 4));
-    if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
-    return {
-      refused:
-        `table resource has another sample of task ${String(row[1])} try ${String(row[0])} of run ${String(row[2])} ` +
-        `at ${String(row[3])}`,
-    };
   }
 
   #say(merged: MergedValues, from: number, values: readonly SqlValue[], at: Micros): boolean {
@@ -294,7 +300,6 @@ function insertUnlessKnown(table: string, key: readonly string[]): string {
 function prepare(db: Database.Database) {
   const task = Object.keys(taskColumns);
   const tries = Object.keys(tryColumns);
-  const resourceKey = ["try_id", "task_id", "run_id", "timestamp"];
   const node = columnsOf("node").slice(1);
   return {
     run: db.prepare<[string], { id: number; heard_from_us: number; versions: Uint8Array }>(
@@ -342,12 +347,6 @@ function prepare(db: Database.Database) {
         ["versions", "held_time_running", "held_block_id", "held_hostname"],
       ),
     ),
-    addResource: db.prepare(insertUnlessKnown("resource", resourceKey)),
-    resource: db
-      .prepare<SqlValue[], SqlValue[]>(
-        `SELECT ${columnsOf("resource").join(", ")} FROM resource WHERE ${resourceKey.map((name) => `${name} = ?`).join(" AND ")}`,
-      )
-      .raw(),
     addNode: db.prepare(`INSERT INTO node (${node.join(", ")}) VALUES (${node.map(() => "?").join(", ")})`),
   };
 }
@@ -357,6 +356,40 @@ interface HeldTry {
   readonly held_time_running: string | null;
   readonly held_block_id: string | null;
   readonly held_hostname: string | null;
+}
+
+/** A table whose key is its first columns, and under a key of which only one row can be right. */
+class Samples {
+  readonly #table: string;
+  readonly #keyLength: number;
+  readonly #nameOf: (key: readonly SqlValue[]) => string;
+  readonly #insert;
+  readonly #select;
+
+  /** `nameOf`: says of which sample a key is. */
+  constructor(
+    db: Database.Database,
+    table: string,
+    key: readonly string[],
+    nameOf: (key: readonly SqlValue[]) => string,
+  ) {
+    this.#table = table;
+    this.#keyLength = key.length;
+    this.#nameOf = nameOf;
+    this.#insert = db.prepare(insertUnlessKnown(table, key));
+    const where = key.map((name) => `${name} = ?`).join(" AND ");
+    this.#select = db
+      .prepare<SqlValue[], SqlValue[]>(`SELECT ${columnsOf(table).join(", ")} FROM ${table} WHERE ${where}`)
+      .raw();
+  }
+
+  add(row: readonly SqlValue[]): Applied {
+    if (this.#insert.run(...row).changes === 1) return "stored";
+    const key = row.slice(0, this.#keyLength);
+    const stored = this.#select.get(...key);
+    if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
+    return { refused: `table ${this.#table} has another sample ${this.#nameOf(key)}` };
+  }
 }
 
 /** A row of a table of UniqueRows, as its columns are. */

@@ -41,6 +41,22 @@ for (const table of Object.keys(parslSchema)) {
   });
 }
 
+test("a file of an earlier collector gets the table of nodes' samples, with the columns of its rows", (t) => {
+  const path = join(temporaryDirectory(t), "monitoring.db");
+  openWriter(path).close();
+  using file = open(path);
+  file.db.exec("DROP TABLE collector_node_usage");
+
+  openWriter(path).close();
+
+  const columns = file.db.pragma('table_info("collector_node_usage")') as { name: string }[];
+  t.true(columns.length > 0);
+  t.deepEqual(
+    columns.map(({ name }) => name),
+    columnsOf("collector_node_usage"),
+  );
+});
+
 test("there are Parsl's tables, and our own whose names begin with collector_", (t) => {
   const path = join(temporaryDirectory(t), "monitoring.db");
   openWriter(path).close();

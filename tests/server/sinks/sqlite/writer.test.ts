@@ -10,6 +10,7 @@ import { RunState } from "../../../../src/model/status.js";
 import {
   at,
   nodeInfo,
+  nodeUsage,
   resourceInfo,
   runId,
   sample,
@@ -351,6 +352,30 @@ test("a sample that says something else under a known key is refused, an exact r
   t.regex(other?.rejections[0]?.reason ?? "", /table resource has another sample of task 0 try 0 of run/);
   t.is(db.value("SELECT psutil_process_disk_read FROM resource"), 2 ** 60);
   t.like(writer.status("").total, { stored: 2n, duplicateRows: 1n, rejected: 1n });
+});
+
+test("a node's sample is one row, of no run and making none; a repeat is counted, another is refused", (t) => {
+  const { writer, db } = setUp(t);
+  const said = [nodeUsage(), nodeUsage({ cpuPercent: 99 }), nodeUsage({ hostname: "n2" })];
+
+  const [first] = acknowledgementsOf(writer, [
+    envelopeOf(said, { runId: "" }),
+    envelopeOf([nodeUsage()], { runId: "" }),
+  ]);
+
+  t.deepEqual(
+    first?.rejections.map(({ reason }) => reason),
+    [`table collector_node_usage has another sample of n1 at ${textAt(4)}`],
+  );
+  t.deepEqual(
+    db.rows("SELECT hostname, timestamp, run_id, cpu_percent, swap_free_bytes FROM collector_node_usage"),
+    ["n1", "n2"].map((hostname) => ({
+      ...{ hostname, timestamp: textAt(4), run_id: null, cpu_percent: 12.5, swap_free_bytes: 0 },
+    })),
+  );
+  t.is(db.value("SELECT kind FROM collector_rejected"), "NODE_USAGE");
+  t.is(db.count("workflow"), 0);
+  t.like(writer.status("").total, { stored: 3n, duplicateRows: 1n, rejected: 1n });
 });
 
 test("two different states in one microsecond are two rows, one microsecond apart", (t) => {

@@ -199,7 +199,8 @@ function numbersIn(directory: string): number[] {
   return names.map(Number).filter((number) => !Number.isNaN(number));
 }
 
-function numberBehind(text: string | undefined, label: string): number | undefined {
+/** The number that follows a label, if both are there. */
+export function numberBehind(text: string | undefined, label: string): number | undefined {
   const at = text?.indexOf(label) ?? -1;
   if (text === undefined || at < 0) return undefined;
   const number = Number.parseInt(text.slice(at + label.length), 10);

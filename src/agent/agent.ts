@@ -11,6 +11,7 @@ import { openInProcessSender } from "../radios/in-process/sender.js";
 import type { Inbox, RadioReceiver, RadioSender } from "../radios/radio.js";
 import { openUnixReceiver } from "../radios/unix/receiver.js";
 import { Forwarder } from "./forwarder.js";
+import { NodeSampler } from "./node-sampler.js";
 import { Sampler } from "./sampler.js";
 import { triesIn, type SaidOfTry } from "./tries.js";
 
@@ -23,6 +24,8 @@ export interface AgentOptions {
   readonly spool: string | undefined;
   /** Bytes that the messages of one sender may take there. */
   readonly spoolBytes: number;
+  /** Seconds between samples of the node as a whole; undefined for none. */
+  readonly nodeIntervalSeconds?: number | undefined;
   readonly logger: Logger;
   readonly clock?: Clock;
 }
@@ -36,6 +39,7 @@ export class Agent implements Inbox, AsyncDisposable {
    *  ledger of its run is complete then; the next sample has another. */
   #client: Client | undefined;
   readonly #sampler: Sampler;
+  readonly #nodeSampler: NodeSampler | undefined;
   readonly #clock: Clock;
   #receiver: RadioReceiver | undefined;
   /** Clients before it that are not yet closed. */
@@ -45,7 +49,7 @@ export class Agent implements Inbox, AsyncDisposable {
   #heardAtMs: number;
 
   private constructor(options: AgentOptions) {
-    const { upstream, spool, spoolBytes, clock = systemClock } = options;
+    const { upstream, spool, spoolBytes, nodeIntervalSeconds, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
     this.#heardAtMs = clock.nowMs();
@@ -58,7 +62,11 @@ export class Agent implements Inbox, AsyncDisposable {
         : { spool: { disk: systemDisk, directory: spool, mostBytesOfSender: spoolBytes } }),
       onWarning: this.#warn,
     });
-    this.#sampler = new Sampler({ clock, onSample: (sample) => this.#send(sample) });
+    const onSample = (sample: Message): void => this.#send(sample);
+    this.#sampler = new Sampler({ clock, onSample });
+    if (nodeIntervalSeconds !== undefined) {
+      this.#nodeSampler = new NodeSampler({ clock, intervalSeconds: nodeIntervalSeconds, onSample });
+    }
     // What agents before this one left in the spool goes on at once.
     if (spool !== undefined) this.#client = this.#openClient();
   }
@@ -113,6 +121,7 @@ export class Agent implements Inbox, AsyncDisposable {
    *  or nobody is upstream: then the rest is in the spool, and its senders still have it. */
   async stop(patienceMs: number): Promise<void> {
     await this.#sampler[Symbol.asyncDispose]();
+    await this.#nodeSampler?.[Symbol.asyncDispose]();
     const patience = AbortSignal.timeout(this.#forwarder.isCutOff ? 0 : patienceMs);
     const closing = Promise.all([this.#receiver?.[Symbol.asyncDispose](), this.#closeClient(patience)]);
     const over = new Promise((resolve) => patience.addEventListener("abort", resolve, { once: true }));

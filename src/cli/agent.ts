@@ -17,6 +17,7 @@ interface AgentCommandOptions {
   readonly keyFile?: string;
   readonly socket?: string;
   readonly spool?: string;
+  readonly nodeInterval?: number;
   readonly exitWhenIdle?: number;
   readonly logLevel: LogLevel;
 }
@@ -54,6 +55,11 @@ export function addAgent(program: Command): void {
     )
     .option("--socket <path>", "the socket that it makes for the workers (required)")
     .option("--spool <directory>", "on a local disk, for what nobody upstream takes (default: memory alone)")
+    .option(
+      "--node-interval <seconds>",
+      "sample the node as a whole so often, for the table collector_node_usage (default: not at all)",
+      parseSeconds,
+    )
     .option(
       "--exit-when-idle <seconds>",
       "end by itself after so long without workers, when all is acknowledged",
@@ -95,6 +101,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
       }),
       spool: options.spool,
       spoolBytes,
+      nodeIntervalSeconds: options.nodeInterval,
       logger,
     });
   } catch (cause) {

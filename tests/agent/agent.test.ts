@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { hostname } from "node:os";
+import { cpus, hostname, totalmem } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -122,6 +122,31 @@ test.serial("the process of a try is sampled until its end, by a sender of the a
   t.is(senders.length, 2);
   t.true(senders.every(({ closed, missing }) => closed && missing.length === 0));
   t.is(count("resource"), ended);
+});
+
+test.serial("a node is sampled as a whole when the agent is told to, for no run in particular", async (t) => {
+  const collector = await startCollector(t);
+  const agent = await startAgent(t, collector.address, { args: ["--node-interval", "0.1"] });
+  const { rows, count } = openDatabase(t, collector.database);
+  await waitUntil("some samples", () => count("collector_node_usage") >= 3);
+  await agent.stop();
+
+  const [first, ...others] = rows(
+    "SELECT * FROM collector_node_usage WHERE hostname = ? ORDER BY timestamp",
+    hostname(),
+  );
+  t.like(first, { run_id: null, interval_seconds: 0.1, cpu_count: cpus().length, cpu_percent: null });
+  t.is(first?.["memory_total_bytes"], totalmem());
+  for (const one of others) {
+    t.true(Number(one["cpu_user_seconds"]) >= Number(first?.["cpu_user_seconds"]));
+    t.true(Number(one["cpu_percent"]) <= 100);
+  }
+  t.regex(String(first?.["timestamp"]), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/);
+  const { senders, runs } = await Service.connect(t, collector.address).status();
+  t.deepEqual(runs, []);
+  t.like(senders, [
+    { runId: "", closed: true, missing: [], counts: { stored: BigInt(others.length + 1), rejected: 0n } },
+  ]);
 });
 
 test.serial("an agent may feed another", async (t) => {

@@ -536,8 +536,8 @@ export interface NodeUsage {
     | number
     | undefined;
   /**
-   * Share of the time of all CPUs since the sender's sample before that went to work, in percent: 100 is all of
-   * them busy. Unset in its first.
+   * Share of the time of all CPUs that went to work since the agent's sample before, in percent: 100 is all of them
+   * busy. Unset in its first.
    */
   cpuPercent?:
     | number

@@ -1,24 +1,13 @@
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 
 import { reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
+import { partsOf } from "../model/envelope-parts.js";
 import { MonitoringMessage } from "../model/messages.js";
 import type { Interval } from "./ledger.js";
 import { longestName, type Context } from "./rows/facts.js";
 
-/** Field numbers of Envelope, as in envelope.proto. */
-const messagesField = 6;
-const lossesField = 8;
-
 const longestSenderId = 64;
-
-/** Messages that one envelope may have: 40 times what our senders put into one. In memory an empty message takes
- *  a hundred times its two bytes, and a request may be of 64 MiB. Should no table take any of them, the answer
- *  still has less than the 4 MiB that gRPC allows a client by default. */
-const mostMessages = 20_000;
-
-/** Losses that one envelope may have; they too take a hundred times their bytes. */
-const mostLosses = 100_000;
 
 /** Field number of MonitoringMessage.node_info, as in messages.proto. */
 const nodeInfoField = 3;
@@ -44,13 +33,12 @@ export interface ReceivedEnvelope {
 }
 
 /** Reads an envelope, or says why its bytes are none. A message in it whose bytes are broken costs only
- *  itself: each is decoded from its own bytes, since the generated decoder lets a wrong length inside a
- *  message reach into its neighbours. */
+ *  itself. */
 export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly invalid: string } {
   let envelope: Envelope;
   let parts: readonly Uint8Array[];
   try {
-    const { rest, messages } = split(bytes);
+    const { rest, messages } = partsOf(bytes);
     envelope = Envelope.decode(rest);
     parts = messages;
   } catch (cause) {
@@ -125,31 +113,4 @@ function refuseLargeNodeInfo(bytes: Uint8Array): void {
       throw new Error(`a NODE_INFO of ${String(length)} bytes, at most ${String(mostNodeInfoBytes)}`);
     }
   }
-}
-
-/** The bytes of each message of an envelope, and the envelope without them. */
-function split(bytes: Uint8Array): { rest: Uint8Array; messages: Uint8Array[] } {
-  const reader = new BinaryReader(bytes);
-  const messages: Uint8Array[] = [];
-  const others: Uint8Array[] = [];
-  let losses = 0;
-  let othersFrom = 0;
-  while (reader.pos < reader.len) {
-    const start = reader.pos;
-    const [field, wireType] = reader.tag();
-    if (field === messagesField && wireType === WireType.LengthDelimited) {
-      if (start > othersFrom) others.push(bytes.subarray(othersFrom, start));
-      messages.push(reader.bytes());
-      othersFrom = reader.pos;
-    } else {
-      reader.skip(wireType, field);
-      if (field === lossesField) losses += 1;
-    }
-    if (messages.length > mostMessages) {
-      throw new Error(`more than ${String(mostMessages)} messages; send several envelopes`);
-    }
-    if (losses > mostLosses) throw new Error(`more than ${String(mostLosses)} losses; tell them in several`);
-  }
-  others.push(bytes.subarray(othersFrom));
-  return { rest: Buffer.concat(others), messages };
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
+import { agentTables, measureAgent } from "./agent.js";
 import { bareRowsPerSecond } from "./bare.js";
 import { paced, saturate, type Load } from "./load.js";
 import { messagesOfTask, mixes, type Mix } from "./messages.js";
@@ -19,7 +20,9 @@ import {
   type Circumstances,
   type Comparison,
   type Report,
+  type Table,
 } from "./report.js";
+import { measureStreams, streamsTables } from "./streams.js";
 import {
   transportChart,
   transportsAsMarkdown,
@@ -47,12 +50,14 @@ const { values, positionals } = parseArgs({
 });
 
 const what = positionals[0] ?? "ingest";
-if (values.help || !["ingest", "transports"].includes(what)) {
-  console.log(`usage: npm run bench -- [ingest|transports] [options]
+if (values.help || !["ingest", "transports", "agent", "streams"].includes(what)) {
+  console.log(`usage: npm run bench -- [ingest|transports|agent|streams] [options]
 
 ingest: durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory;
 beside Parsl's own monitoring and beside SQLite alone, in one run (6 minutes on two busy cores).
 transports: our radios and Parsl's side by side: what a send costs, what arrives, how late, what is lost (6 minutes).
+agent: 128 workers of 100 tasks/s each through one agent, without samples and with them: what it costs (3 minutes).
+streams: 10,000 streams open on one collector, each a message every 30 s (2 minutes).
 
   --quick         a look: fewer messages, one round; ingest without Parsl
   --parsl PYTHON  Python with parsl[monitoring], for transports with parsl_collector too (default: .venv's)
@@ -67,6 +72,10 @@ if (what === "ingest") {
   console.log(asTable(report));
   save(values.json, () => `${JSON.stringify(report, undefined, 2)}\n`);
   save(values.write, () => asMarkdown(report));
+} else if (what === "agent") {
+  await tell(async () => agentTables(await measureAgent(values.quick ? 3 : 8, say)));
+} else if (what === "streams") {
+  await tell(async () => streamsTables(await measureStreams(values.quick ? 15 : 40, say)));
 } else {
   const report = await compareTransports();
   const tables = transportTables(report);
@@ -80,6 +89,16 @@ if (what === "ingest") {
 
 function save(path: string | undefined, make: () => string): void {
   if (path !== undefined) writeFileSync(path, make());
+}
+
+/** Measures, and shows what was found. */
+async function tell(measured: () => Promise<readonly Table[]>): Promise<void> {
+  const circumstancesNow = watchMachine();
+  const tables = await measured();
+  const when = circumstancesNow();
+  console.log([circumstances(when), tablesAsText(tables)].join("\n\n"));
+  save(values.json, () => `${JSON.stringify({ ...when, tables }, undefined, 2)}\n`);
+  save(values.write, () => `${[circumstances(when), tablesAsMarkdown(tables)].join("\n\n")}\n`);
 }
 
 async function compareTransports(): Promise<TransportsReport> {

@@ -13,32 +13,12 @@ interface Ready {
   readonly radios: Readonly<Record<string, string>>;
 }
 
-/** A collector in a process of its own, as a user has it, with its figures from /proc. */
-export class BenchCollector {
+/** A command of ours in a process of its own, as a user has it, with its figures from /proc. */
+class BenchProcess {
   readonly #process: ChildProcess;
-  /** Of gRPC. */
-  readonly address: string;
-  /** Where the radios that were asked for listen, by name. */
-  readonly radios: Readonly<Record<string, string>>;
 
-  private constructor(process: ChildProcess, { address, radios }: Ready) {
+  protected constructor(process: ChildProcess) {
     this.#process = process;
-    this.address = address;
-    this.radios = radios;
-  }
-
-  /** `options` are more ones of `serve`. */
-  static async start(database: string, options: readonly string[] = []): Promise<BenchCollector> {
-    const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
-    const child = spawn(
-      process.execPath,
-      [main, "serve", "--database", database, "--log-level", "warn", "--exit-with-parent", ...options],
-      { stdio: ["ignore", "pipe", "inherit"] },
-    );
-    const ended = once(child, "exit").then(() => undefined);
-    const line = await Promise.race([once(child.stdout, "data") as Promise<[Buffer]>, ended]);
-    if (line === undefined) throw new Error("start a collector: it ended at once; its reason is above");
-    return new BenchCollector(child, JSON.parse(line[0].toString()) as Ready);
   }
 
   get pid(): number {
@@ -46,22 +26,84 @@ export class BenchCollector {
   }
 
   cpuSeconds(): number {
-    const [user = 0, system = 0] = cpuTicks(String(this.#process.pid));
+    const [user = 0, system = 0] = cpuTicks(String(this.pid));
     return (user + system) / ticksPerSecond;
   }
 
   peakMebibytes(): number {
-    const status = readFileSync(`/proc/${String(this.#process.pid)}/status`, "utf8");
-    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024);
+    return this.#mebibytes("VmHWM");
+  }
+
+  residentMebibytes(): number {
+    return this.#mebibytes("VmRSS");
   }
 
   /** A second time it does nothing. */
   async stop(): Promise<void> {
-    if (this.#process.exitCode !== null) return;
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const exited = once(this.#process, "exit");
     this.#process.kill("SIGTERM");
     await exited;
   }
+
+  #mebibytes(name: string): number {
+    const status = readFileSync(`/proc/${String(this.pid)}/status`, "utf8");
+    return Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
+  }
+}
+
+/** A collector. */
+export class BenchCollector extends BenchProcess {
+  /** Of gRPC. */
+  readonly address: string;
+  /** Where the radios that were asked for listen, by name. */
+  readonly radios: Readonly<Record<string, string>>;
+
+  private constructor(process: ChildProcess, { address, radios }: Ready) {
+    super(process);
+    this.address = address;
+    this.radios = radios;
+  }
+
+  /** `options` are more ones of `serve`. */
+  static async start(database: string, options: readonly string[] = []): Promise<BenchCollector> {
+    const { child, ready } = await started([
+      ...["serve", "--database", database, "--exit-with-parent"],
+      ...options,
+    ]);
+    return new BenchCollector(child, ready as Ready);
+  }
+}
+
+/** A node's agent, with a collector upstream. */
+export class BenchAgent extends BenchProcess {
+  readonly socket: string;
+
+  private constructor(process: ChildProcess, socket: string) {
+    super(process);
+    this.socket = socket;
+  }
+
+  static async start(upstream: string, socket: string): Promise<BenchAgent> {
+    const { child, ready } = await started([...["agent", "--upstream", upstream, "--socket", socket]]);
+    return new BenchAgent(child, (ready as { readonly socket: string }).socket);
+  }
+}
+
+/** Starts a command, and waits for its line on stdout. */
+async function started(
+  command: readonly string[],
+): Promise<{ readonly child: ChildProcess; readonly ready: unknown }> {
+  const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
+  const child = spawn(process.execPath, [main, ...command, "--log-level", "warn"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "exit").then(() => undefined);
+  const line = await Promise.race([once(child.stdout, "data") as Promise<[Buffer]>, ended]);
+  if (line === undefined) {
+    throw new Error(`start ${command[0] ?? ""}: it ended at once; its reason is above`);
+  }
+  return { child, ready: JSON.parse(line[0].toString()) as unknown };
 }
 
 /** Ticks of a process: its own in user and system mode, then those of the children that it waited for. */

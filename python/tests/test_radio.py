@@ -27,14 +27,14 @@ from support import DEADLINE_S, resource_info, workflow_start
 def say(word):
     print(json.dumps(word), flush=True)
 
-radio = CollectorRadio(sys.argv[1])
+radio = CollectorRadio(sys.argv[1], agent=sys.argv[2] == "True")
 """
 
 
-def worker(address: str, program: str) -> subprocess.Popen:
+def worker(address: str, program: str, agent: bool = False) -> subprocess.Popen:
     """A process that runs `program` as a worker does a task, in its main thread."""
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER + textwrap.dedent(program), address],
+        [sys.executable, "-c", WORKER + textwrap.dedent(program), address, str(agent)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,7 +84,8 @@ def test_tasks_in_the_submit_process_use_the_hubs_queue():
     assert queue.get(timeout=10) == "message"
 
 
-def test_case_49_a_forked_child_sends_through_its_parent(tmp_path):
+@pytest.mark.parametrize("agent", [False, True])
+def test_case_49_a_forked_child_sends_through_its_parent(tmp_path, agent):
     program = """
         radio.create_sender().send(workflow_start())
         for fork in range(10):
@@ -99,7 +100,7 @@ def test_case_49_a_forked_child_sends_through_its_parent(tmp_path):
             say(os.waitpid(child, 0)[1])
         """
     with collector(tmp_path / "m.db") as running:
-        assert answers_of(worker(running.address, program)) == [0] * 10
+        assert answers_of(worker(running.address, program, agent)) == [0] * 10
 
         assert count(running.database, "resource") == 110
         assert query(
@@ -206,7 +207,7 @@ def test_case_50_a_task_goes_on_when_the_collector_is_killed_and_its_messages_wa
     program = program.replace("sys.stdin", "open('/dev/stdin')")
     with collector(tmp_path / "m.db") as first:
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER + textwrap.dedent(program), first.address],
+            [sys.executable, "-c", WORKER + textwrap.dedent(program), first.address, "False"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

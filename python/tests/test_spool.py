@@ -489,7 +489,8 @@ def test_what_a_worker_could_not_send_when_it_ended_is_sent_by_the_next_one(tmp_
     program = f"""
         import pickle
         import parsl_collector._connection as connection
-        radio = pickle.loads(pickle.dumps(CollectorRadio(sys.argv[1], spool={str(directory)!r})))
+        radio = CollectorRadio(sys.argv[1], spool={str(directory)!r}, agent=False)
+        radio = pickle.loads(pickle.dumps(radio))
         connection.CLOSE_TIMEOUT_S = 0.5
         for n in range(100):
             radio.create_sender().send(resource_info(0, n))
@@ -518,7 +519,7 @@ def test_what_a_worker_could_not_send_when_it_ended_is_sent_by_the_next_one(tmp_
 def test_a_worker_that_is_terminated_leaves_on_disk_what_it_has_not_sent(tmp_path):
     directory = tmp_path / "spool"
     program = f"""
-        radio = CollectorRadio(sys.argv[1], spool={str(directory)!r})
+        radio = CollectorRadio(sys.argv[1], spool={str(directory)!r}, agent=False)
         for n in range(1000):
             radio.create_sender().send(resource_info(0, n))
         say("sent")

@@ -187,8 +187,9 @@ def test_every_message_is_stored_and_the_last_line_says_so(ours):
 def test_workers_reach_the_collector_themselves_each_by_its_radio(ours):
     radios = "SELECT radio, hostname FROM collector_sender JOIN collector_sender_radio ON id = sender"
 
-    # Two workers of each executor, all of which were busy, beside the queue of the submit process.
-    workers = [(radio, platform.node()) for radio in ("filesystem", "grpc", "udp") for _ in range(2)]
+    # Two workers of each executor, all of which were busy, and their agent, which sampled them; beside the
+    # queue of the submit process.
+    workers = [(radio, platform.node()) for radio in ("filesystem", "grpc", "udp") for _ in range(3)]
     assert sorted(ours.query(radios), key=str) == sorted([("grpc", None), *workers], key=str)
 
 

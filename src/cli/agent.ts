@@ -9,6 +9,7 @@ import { logLevels, openLogger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultFallbackAfterMs } from "../radios/fallback.js";
 import { openRoads } from "../radios/roads.js";
+import { removeHome, socketIn, spoolIn } from "./agent-home.js";
 import { exitCodes } from "./exit-codes.js";
 import { readKey } from "./key-file.js";
 
@@ -17,6 +18,7 @@ interface AgentCommandOptions {
   readonly keyFile?: string;
   readonly socket?: string;
   readonly spool?: string;
+  readonly home?: string;
   readonly nodeInterval?: number;
   readonly exitWhenIdle?: number;
   readonly logLevel: LogLevel;
@@ -53,8 +55,13 @@ export function addAgent(program: Command): void {
       "--key-file <file>",
       "file with the run's secret, which udp needs; keep it from others (mode 0600)",
     )
-    .option("--socket <path>", "the socket that it makes for the workers (required)")
+    .option("--socket <path>", "the socket that it makes for the workers (required without --home)")
     .option("--spool <directory>", "on a local disk, for what nobody upstream takes (default: memory alone)")
+    .option(
+      "--home <directory>",
+      "one of its own, for the socket and the spool where they are not named; what a worker that starts it leaves " +
+        "there (a key, a log, a lock) goes with it at the end",
+    )
     .option(
       "--node-interval <seconds>",
       "sample the node as a whole so often, for the table collector_node_usage (default: not at all)",
@@ -81,9 +88,10 @@ export function addAgent(program: Command): void {
 }
 
 async function runAgent(options: AgentCommandOptions, command: Command): Promise<void> {
-  const { upstream, socket } = options;
+  const { upstream, home } = options;
+  const socket = options.socket ?? (home === undefined ? undefined : socketIn(home));
   if (upstream.length === 0) command.error("error: name the collector: --upstream <[radio=]address>");
-  if (socket === undefined) command.error("error: name the socket: --socket <path>");
+  if (socket === undefined) command.error("error: name the socket: --socket <path>, or --home <directory>");
   const logger = openLogger(options.logLevel);
   let agent: Agent;
   try {
@@ -99,7 +107,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
         clock: systemClock,
         onWarning: ({ message }) => logger.warn(message),
       }),
-      spool: options.spool,
+      spool: options.spool ?? (home === undefined ? undefined : spoolIn(home)),
       spoolBytes,
       nodeIntervalSeconds: options.nodeInterval,
       logger,
@@ -117,6 +125,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   logger.info({ reason: await Promise.race(reasons) }, "stopping");
   await agent.stop(patienceMs);
   logger.info("stopped");
+  if (home !== undefined) removeHome(home);
   process.exit(exitCodes.done);
 }
 

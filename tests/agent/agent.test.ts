@@ -185,7 +185,7 @@ test.serial(
         [true, 0],
       ],
     );
-    t.is(openDatabase(t, collector.database).count("resource"), 1);
+    t.true(openDatabase(t, collector.database).count("resource") >= 1, "the final sample");
   },
 );
 

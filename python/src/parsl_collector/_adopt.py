@@ -91,7 +91,7 @@ class Adoption:
     def is_over(self) -> bool:
         return self._is_listed and not self._paths and not self._unsent and not self._in_flight
 
-    def next(self) -> bytes | None:
+    def next(self, waits: bool) -> bytes | None:
         while not self._unsent and self._paths:
             self._read(self._paths.popleft())
         if not self._unsent:
@@ -102,7 +102,7 @@ class Adoption:
     def heartbeat(self) -> bytes:
         return self._in_flight[0][1] if self._in_flight else b""  # one route has nothing to try
 
-    def pause_s(self) -> float | None:
+    def pause_s(self, waits: bool) -> float | None:
         return None
 
     def acknowledge(self, acknowledgement: pb.Acknowledgement) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -27,13 +28,43 @@ _OPTIONS = [
 ]
 
 
+_IMPORT_TIMEOUT_S = 10.0
+"""Longest that a fork waits for gRPC to be imported; a slow shared filesystem takes seconds."""
+
+_importing = threading.Lock()
+
+
 def import_grpc() -> ModuleType:
     """gRPC, imported late: it costs 60 ms and 28 MB, which a process that sends nothing is spared."""
     # Unset, gRPC warns at each fork, and 1 costs a second a fork. Our forked children never touch it.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    import grpc
+    with _importing:
+        import grpc
 
     return grpc
+
+
+def keep_forks_out_of_imports() -> None:
+    """A child that is forked while a thread imports gRPC inherits the locks of half of what gRPC imports,
+    and hangs when it imports one of those itself, as Parsl's monitor does. So a fork waits for the import, a
+    tenth of a second. For a process that sends from a thread; a second call does nothing."""
+    global _forks_wait
+    if _forks_wait:
+        return
+    _forks_wait = True
+    forking = threading.local()
+
+    def hold() -> None:
+        forking.holds = _importing.acquire(timeout=_IMPORT_TIMEOUT_S)
+
+    def release() -> None:
+        if forking.holds:
+            _importing.release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release)
+
+
+_forks_wait = False
 
 
 def open_channel(address: str) -> Any:

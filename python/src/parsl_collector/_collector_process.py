@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import signal
 import subprocess
 import threading
 import time
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from parsl_collector._log import logger_of
 from parsl_collector._node import CollectorStartError
+from parsl_collector._start import last_words, read_ready_line
 
 logger = logger_of(__name__)
 
@@ -118,7 +117,7 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
             start_new_session=True,
         )
     assert process.stdout is not None
-    line = _read_line(process.stdout, START_TIMEOUT_S)
+    line = read_ready_line(process.stdout, START_TIMEOUT_S)
     process.stdout.close()  # the ready line is all that it says there
     try:
         ready = json.loads(line)
@@ -126,35 +125,10 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
     except (ValueError, KeyError):
         process.kill()
         process.wait()
-    said = _last_words(command.log_path, log_start)
+    said = last_words(command.log_path, log_start)
     raise CollectorStartError(
         said or f"start the collector: it was not ready within {START_TIMEOUT_S} s; see {command.log_path}"
     )
-
-
-def _read_line(stream: IO[bytes], timeout: float) -> bytes:
-    """The first line of a pipe; what came of it when it ends or takes longer."""
-    deadline = time.monotonic() + timeout
-    line = b""
-    while not line.endswith(b"\n"):
-        ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            break
-        some = os.read(stream.fileno(), 4096)
-        if not some:
-            break
-        line += some
-    return line
-
-
-def _last_words(path: str, start: int) -> str:
-    """What a collector that did not start said for a person: its log is JSON lines, its last word is not. Of
-    a Node that crashed that is the error, between the lines of its stack and Node's own version."""
-    with open(path, "rb") as log:
-        log.seek(start)
-        lines = log.read().decode(errors="replace").splitlines()
-    said = [line for line in lines if line.strip() and not line.startswith(("{", " ", "Node.js v"))]
-    return said[-1] if said else ""
 
 
 def _backoff(failures: int) -> float:

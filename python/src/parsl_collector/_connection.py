@@ -18,12 +18,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from parsl_collector._channel import import_grpc
+from parsl_collector._agent import AgentError, AgentOptions, NodeAgent
+from parsl_collector._agent_route import AgentRoute
+from parsl_collector._channel import import_grpc, keep_forks_out_of_imports
 from parsl_collector._encode import Encoded, encode, kind_name
-from parsl_collector._link import FALLBACK_AFTER_S
+from parsl_collector._link import FALLBACK_AFTER_S, Flow, Route
 from parsl_collector._log import logger_of
 from parsl_collector._losses import kind_of
 from parsl_collector._roads import GRPC, RoadSpec, as_specs
@@ -48,13 +50,13 @@ SIGTERM_TIMEOUT_S = 0.8
 SPILL_TIME_S = 0.3
 """Of that, what is kept for writing to the spool, where there is one."""
 
-_IMPORT_TIMEOUT_S = 10.0
-"""Longest that a fork waits for gRPC to be imported; a slow shared filesystem takes seconds."""
+AGENT_TIMEOUT_S = 1.0
+"""Longest that the first task of a process waits to know whether there is an agent. A start takes 0.3 s."""
 
 _MOST_DATAGRAM = 1024 * 1024
 """Bytes of one message of a forked child; the kernel may allow less."""
 
-_connections: dict[tuple[tuple[RoadSpec, ...], str | None], Connection] = {}
+_connections: dict[tuple[tuple[RoadSpec, ...], str | None, AgentOptions | None], Connection] = {}
 _lock = threading.Lock()
 
 
@@ -63,17 +65,18 @@ def connection_to(
     spool: str | None = None,
     spool_bytes: int = DEFAULT_SPOOL_BYTES,
     fallback_after: float = FALLBACK_AFTER_S,
+    agent: AgentOptions | None = None,
 ) -> Connection:
-    """This process's connection to the collector, by these ways and with the spool in that directory; in a
-    forked child its parent's."""
+    """This process's connection to the collector, by these ways and with the spool in that directory, and by
+    the node's agent where it may be; in a forked child its parent's."""
     specs = as_specs(where)
-    key = (specs, spool)
+    key = (specs, spool, agent)
     connection = _connections.get(key)
     if connection is None:
         with _lock:
             connection = _connections.get(key)
             if connection is None:
-                connection = _connections[key] = Connection(specs, spool, spool_bytes, fallback_after)
+                connection = _connections[key] = Connection(specs, spool, spool_bytes, fallback_after, agent)
     return connection
 
 
@@ -81,7 +84,12 @@ class Connection:
     """Hands messages to a thread, which encodes and sends them: 2 us in the task instead of 30."""
 
     def __init__(
-        self, specs: tuple[RoadSpec, ...], spool: str | None, spool_bytes: int, fallback_after: float
+        self,
+        specs: tuple[RoadSpec, ...],
+        spool: str | None,
+        spool_bytes: int,
+        fallback_after: float,
+        agent: AgentOptions | None,
     ) -> None:
         self._owner = os.getpid()
         self._specs = specs
@@ -102,9 +110,13 @@ class Connection:
         self._child_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_DATAGRAM)
         self._child_end.settimeout(SEND_TIMEOUT_S)
         self._marks: dict[bytes, _Mark] = {}
-        _keep_forks_out_of_imports()
+        keep_forks_out_of_imports()
+        self._agent_options = agent
+        self._has_agent = agent is not None
+        """Whether messages go by the node's agent; known when _is_decided is set."""
         self._sender: MessageSender | None = None
         self._is_open = threading.Event()
+        self._is_decided = threading.Event()
         threading.Thread(target=self._encode_queue, name="parsl-collector-encode", daemon=True).start()
         threading.Thread(target=self._forward_children, name="parsl-collector-children", daemon=True).start()
         self._flush_at_sigterm()
@@ -121,20 +133,18 @@ class Connection:
         else:
             self._lose(message, "the collector takes none, and the buffer is full")
 
+    def has_agent(self) -> bool:
+        """Whether the node's agent takes the messages, and samples the processes that they name. While it is
+        being started the caller waits AGENT_TIMEOUT_S at most, and then it is taken for there."""
+        if not self._is_decided.is_set():
+            self._is_decided.wait(AGENT_TIMEOUT_S)
+        return self._has_agent
+
     def flush(self, timeout: float) -> bool:
         """Waits until all that was sent, by forked children too, is acknowledged; returns whether it is."""
         deadline = time.monotonic() + timeout
-        mark = _Mark(os.urandom(16))
-        self._marks[mark.name] = mark
-        # Datagrams come in the order in which they were sent, whoever sent them, so this one is behind all
-        # that children have handed over. The forwarder passes it on to the queue.
-        try:
-            self._child_end.send(_MARK + mark.name)
-        except OSError:
-            return False
-        if not mark.passed.wait(timeout) or self._sender is None:
-            return False
-        return self._sender.flush(max(0.0, deadline - time.monotonic()))
+        sender = self._await_queue(timeout)
+        return sender is not None and sender.flush(max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout: float) -> bool:
         """Flushes and ends the connection with the closing note. Nothing in a forked child, whose parent's
@@ -143,7 +153,7 @@ class Connection:
             return True
         self._is_closed = True
         deadline = time.monotonic() + timeout
-        self.flush(timeout)
+        self._await_queue(timeout)
         if self._sender is None:
             return False
         complete = self._sender.close(max(0.0, deadline - time.monotonic()))
@@ -157,6 +167,18 @@ class Connection:
                 f"; {counts.spooled} are kept in {self._spool}" if counts.spooled else "",
             )
         return complete
+
+    def _await_queue(self, timeout: float) -> MessageSender | None:
+        """The sender, when it has all that was sent, by forked children too; None when that takes longer."""
+        mark = _Mark(os.urandom(16))
+        self._marks[mark.name] = mark
+        # Datagrams come in the order in which they were sent, whoever sent them, so this one is behind all
+        # that children have handed over. The forwarder passes it on to the queue.
+        try:
+            self._child_end.send(_MARK + mark.name)
+        except OSError:
+            return None
+        return self._sender if mark.passed.wait(timeout) else None
 
     def _has_room(self) -> bool:
         if self._queue.qsize() < MOST_QUEUED:
@@ -206,8 +228,11 @@ class Connection:
             sender.add_lost(kind, count)
 
     def _encode_queue(self) -> None:
+        agent = self._open_agent()
+        self._has_agent = agent is not None
+        self._is_decided.set()
         try:
-            if any(spec.radio == GRPC for spec in self._specs):
+            if agent is None and any(spec.radio == GRPC for spec in self._specs):
                 import_grpc()
         except ImportError as e:
             self._has_lost = True
@@ -217,14 +242,13 @@ class Connection:
                 e,
             )
             return
-        finally:
-            _imported.set()
         sender = self._sender = MessageSender(
             self._specs,
             hostname=platform.node(),
             spool=self._spool,
             spool_bytes=self._spool_bytes,
             fallback_after=self._fallback_after,
+            agent=agent,
         )
         self._is_open.set()
         while True:
@@ -237,6 +261,23 @@ class Connection:
                 continue
             for encoded in encode(message):
                 sender.add(encoded)
+
+    def _open_agent(self) -> Callable[[Flow], Route] | None:
+        """The route by the node's agent, which is started where it does not run; None where it cannot be."""
+        if self._agent_options is None:
+            return None
+        agent = NodeAgent(self._specs, self._agent_options)
+        try:
+            connection = agent.reach()
+        except AgentError as e:
+            logger.warning(
+                "monitoring: this process sends to %s itself, and Parsl's monitor samples its tasks, because "
+                "there is no agent on its node: %s",
+                self._address,
+                e,
+            )
+            return None
+        return lambda flow: AgentRoute(agent, connection, flow)
 
     def _forward_children(self) -> None:
         self._is_open.wait()
@@ -302,17 +343,3 @@ def _keep_handler_out_of_forks(on_sigterm: Any) -> None:
         unblock()
 
     os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=set_default)
-
-
-_imported = threading.Event()
-_forks_wait = False
-
-
-def _keep_forks_out_of_imports() -> None:
-    """A child that is forked while a thread imports gRPC inherits the locks of half of what gRPC imports,
-    and hangs when it imports one of those itself, as Parsl's monitor does. So the first fork waits for the
-    import, a tenth of a second; the first message does not."""
-    global _forks_wait
-    if not _forks_wait:
-        _forks_wait = True
-        os.register_at_fork(before=lambda: _imported.wait(_IMPORT_TIMEOUT_S))

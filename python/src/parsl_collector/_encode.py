@@ -342,6 +342,8 @@ _KINDS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Message]]] = {
                 "first_msg": _bool,
                 "last_msg": _bool,
                 "timestamp": _time,
+                "process_pid": _int,
+                "resource_monitoring_interval": _double,
             },
         ),
     ),

@@ -19,6 +19,9 @@ logger = logger_of(__name__)
 MOST_IN_FLIGHT = 8
 """Envelopes that wait for their acknowledgement at once. More would only wait in the collector."""
 
+MOST_UNANSWERED = 100_000
+"""The same by a route that takes over what it is given; the sender's buffer is the bound."""
+
 FIRST_BACKOFF_S = 0.05
 MOST_BACKOFF_S = 5.0
 
@@ -36,10 +39,11 @@ class Source(Protocol):
     def is_over(self) -> bool:
         """Whether nothing more will come: the link then ends."""
 
-    def next(self) -> bytes | None:
-        """The next envelope; None when nothing is to be sent now. It is in flight then."""
+    def next(self, waits: bool) -> bytes | None:
+        """The next envelope; None when nothing is to be sent now. It is in flight then. With `waits`, what is
+        not urgent is gathered until what is in flight is acknowledged."""
 
-    def pause_s(self) -> float | None:
+    def pause_s(self, waits: bool) -> float | None:
         """Seconds until `next` is to be asked again; None when an event decides that."""
 
     def acknowledge(self, acknowledgement: pb.Acknowledgement) -> None:
@@ -64,7 +68,8 @@ class Flow:
         self._source = source
         # All below is guarded by changed.
         self._in_flight = 0
-        self._most_in_flight = MOST_IN_FLIGHT
+        self._is_one_by_one = False
+        """Whether one is in flight at a time, to find the one that is refused."""
         self.answers = 0
         self.is_stopped = False
 
@@ -72,23 +77,26 @@ class Flow:
     def is_ended(self) -> bool:
         return self.is_stopped or self._source.is_over
 
-    def take(self, is_left: Callable[[], bool]) -> bytes | None:
-        """Waits for the next envelope; None when the route is left or all is sent."""
+    def take(self, is_left: Callable[[], bool], waits: bool = True) -> bytes | None:
+        """Waits for the next envelope; None when the route is left or all is sent. A route that does not
+        want to wait for acknowledgements gets as many as there are."""
+        most = MOST_IN_FLIGHT if waits else MOST_UNANSWERED
         with self.changed:
             while True:
                 if is_left() or self.is_ended:
                     return None
-                envelope = self._source.next() if self._in_flight < self._most_in_flight else None
+                is_full = self._in_flight >= (1 if self._is_one_by_one else most)
+                envelope = None if is_full else self._source.next(waits)
                 if envelope is not None:
                     self._in_flight += 1
                     return envelope
-                self.changed.wait(self._source.pause_s())
+                self.changed.wait(None if is_full else self._source.pause_s(waits))
 
     def acknowledge(self, acknowledgement: pb.Acknowledgement) -> None:
         with self.changed:
             self._source.acknowledge(acknowledgement)
             self._in_flight -= 1
-            self._most_in_flight = MOST_IN_FLIGHT
+            self._is_one_by_one = False
             self.answers += 1
             self.changed.notify_all()
 
@@ -100,7 +108,7 @@ class Flow:
                 return
             self.answers += 1
             if self._in_flight > 1:
-                self._most_in_flight = 1
+                self._is_one_by_one = True
             else:
                 self._source.refuse(details)
                 self._in_flight = 0

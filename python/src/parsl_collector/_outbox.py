@@ -124,9 +124,8 @@ class Outbox:
         self._buffered_bytes += size
         if message.run_id:
             self.run_id = message.run_id
-        # While something is in flight its acknowledgement wakes the stream, unless an envelope is full; and
-        # one that gathers knows when to go.
-        return (not self._in_flight and len(self._waiting) == 1) or self._is_full()
+        # The first one wakes the link; while it gathers it knows when to go, unless an envelope is full.
+        return len(self._waiting) == 1 or self._is_full()
 
     def put_lost(self, kind: str, count: int) -> None:
         """Numbers messages that will never be sent, behind those that wait."""
@@ -179,19 +178,19 @@ class Outbox:
 
     # What the link asks and says.
 
-    def next(self) -> bytes | None:
+    def next(self, waits: bool = True) -> bytes | None:
         request = self._next_spooled()
         if request is not None:
             return request
-        outgoing = self._unsent.popleft() if self._unsent else self._make_next()
+        outgoing = self._unsent.popleft() if self._unsent else self._make_next(waits)
         return None if outgoing is None else self._send(outgoing.envelope, outgoing)
 
     def heartbeat(self) -> bytes:
         return self._head(tells=False).SerializeToString()
 
-    def pause_s(self) -> float | None:
+    def pause_s(self, waits: bool = True) -> float | None:
         silence = self._silence_left_s()
-        return self._gathering_s() if silence is None else silence
+        return self._gathering_s(waits) if silence is None else silence
 
     def acknowledge(self, acknowledgement: pb.Acknowledgement) -> None:
         outgoing = self._in_flight.popleft()
@@ -240,17 +239,19 @@ class Outbox:
                 return self._send(envelope, outgoing)
         return None
 
-    def _make_next(self) -> Outgoing | None:
+    def _make_next(self, waits: bool) -> Outgoing | None:
         """Sends at once when nothing is in flight and nothing was sent just now; else gathers until an
-        acknowledgement comes, or GATHER_S are over, or an envelope is full."""
+        acknowledgement comes, or GATHER_S are over, or an envelope is full. With `waits` false it asks the
+        clock alone."""
         self._number_lost()
+        is_awaiting = waits and bool(self._in_flight)
         if self._waiting:
-            if self._is_full() or self.is_closing or (not self._in_flight and not self._gathering_s()):
+            if self._is_full() or self.is_closing or not (is_awaiting or self._gathering_s(waits)):
                 return self._cut()
             return None
-        if self._untold and not self._in_flight:
+        if self._untold and not is_awaiting:
             return Outgoing(self._head().SerializeToString())
-        if self.is_closing and not self._in_flight and not self._has_note:
+        if self.is_closing and not is_awaiting and not self._has_note:
             return self._closing_note()
         if self._silence_left_s() == 0:
             self._sent_at = time.monotonic()
@@ -264,9 +265,9 @@ class Outbox:
             return None
         return max(0.0, self._sent_at + self._heartbeat - time.monotonic())
 
-    def _gathering_s(self) -> float | None:
+    def _gathering_s(self, waits: bool) -> float | None:
         """Seconds until what waits is to be sent; None when an event decides that, or when it is now."""
-        if self.flushing or self._in_flight or not self._waiting:
+        if self.flushing or (waits and self._in_flight) or not self._waiting:
             return None
         left = self._sent_at + GATHER_S - time.monotonic()
         return left if left > 0 else None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from parsl_collector._adopt import Adoption
 from parsl_collector._encode import Encoded
-from parsl_collector._link import FALLBACK_AFTER_S, Link
+from parsl_collector._link import FALLBACK_AFTER_S, Flow, Link, Route
 from parsl_collector._outbox import Outbox
 from parsl_collector._roads import GRPC, RoadSpec, as_specs, openers_of
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
@@ -50,6 +50,8 @@ class MessageSender:
     `spool` is a directory for what nobody takes, `spool_bytes` at most (None: all stays in memory). It is
     made when it is first needed. What dead senders of this host left there is sent too, under their own
     names.
+
+    `agent` makes the route by an agent of the node, which comes before all of `where`.
     """
 
     def __init__(
@@ -62,15 +64,17 @@ class MessageSender:
         spool: str | None = None,
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
         fallback_after: float = FALLBACK_AFTER_S,
+        agent: Callable[[Flow], Route] | None = None,
     ) -> None:
         specs = as_specs(where)
         self.address = specs[0].address
         """Of the first way."""
         self.sender_id = secrets.token_hex(16)
         address = next((spec.address for spec in specs if spec.radio == GRPC), None)
-        self.adoption = None if spool is None or address is None else Adoption(spool, address)
-        """What dead senders left in the spool's directory, on its way; None without a spool, or without gRPC,
-        whose acknowledgements it takes."""
+        adopts = spool is not None and address is not None and agent is None
+        self.adoption = Adoption(spool, address) if adopts else None
+        """What dead senders left in the spool's directory, on its way; None without a spool, without gRPC,
+        whose acknowledgements it takes, or with an agent, which does it."""
         self._changed = threading.Condition()
         # All below is guarded by _changed.
         self._spool = None if spool is None else Spool(spool, self.sender_id, spool_bytes)
@@ -83,7 +87,8 @@ class MessageSender:
             spool=self._spool,
         )
         self._is_stopped = False
-        self._link = Link(openers_of(specs), self._outbox, self._changed, fallback_after)
+        first = [] if agent is None else [agent]
+        self._link = Link([*first, *openers_of(specs)], self._outbox, self._changed, fallback_after)
 
     @property
     def counts(self) -> Counts:

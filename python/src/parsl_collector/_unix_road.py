@@ -1,22 +1,16 @@
-"""The sending half of the unix radio: envelopes over a socket to whoever listens on this host, acknowledged.
-
-Both sides write frames: u32 length of the payload (little-endian), u8 kind, payload.
-"""
+"""The sending half of the unix radio: envelopes over a socket to whoever listens there, acknowledged."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import struct
 
+from parsl_collector._frames import ACKNOWLEDGEMENT, ENVELOPE, HEAD, REFUSAL, receive_frame
 from parsl_collector._road import EnvelopeRefusedError, RoadError
 
 ANSWER_TIMEOUT_S = 60.0
 """Longest that an acknowledgement may take, which comes from the end of the way: a database may be locked."""
-
-_HEAD = struct.Struct("<IB")
-_ENVELOPE, _ACKNOWLEDGEMENT, _REFUSAL = 1, 2, 3
 
 
 class Road:
@@ -33,15 +27,14 @@ class Road:
         other side will never take."""
         try:
             connection = self._connect()
-            connection.sendall(_HEAD.pack(len(envelope), _ENVELOPE) + envelope)
+            connection.sendall(HEAD.pack(len(envelope), ENVELOPE) + envelope)
             kind = 0
-            while kind not in (_ACKNOWLEDGEMENT, _REFUSAL):  # a later version may say more
-                length, kind = _HEAD.unpack(_receive(connection, _HEAD.size))
-                payload = _receive(connection, length)
+            while kind not in (ACKNOWLEDGEMENT, REFUSAL):  # a later version may say more
+                kind, payload = receive_frame(connection)
         except OSError as e:
             self.close()
             raise RoadError(f"send to socket {self._path}: {e}") from e
-        if kind == _REFUSAL:
+        if kind == REFUSAL:
             self.close()
             raise EnvelopeRefusedError(f"send to socket {self._path}: {payload.decode(errors='replace')}")
 
@@ -66,13 +59,3 @@ class Road:
             self._pid = os.getpid()
             self._socket = connection
         return self._socket
-
-
-def _receive(connection: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        some = connection.recv(count - len(parts))
-        if not some:
-            raise ConnectionResetError("the other side ended the connection")
-        parts += some
-    return bytes(parts)

@@ -19,6 +19,7 @@ from parsl.monitoring import MonitoringHub
 from parsl.monitoring.types import TaggedMonitoringMessage
 from parsl.multiprocessing import SpawnQueue
 
+from parsl_collector import _wrapper
 from parsl_collector._collector_process import STOP_TIMEOUT_S, CollectorCommand, CollectorProcess
 from parsl_collector._drain import Report, Settings
 from parsl_collector._drain_process import DrainProcess
@@ -26,6 +27,7 @@ from parsl_collector._filesystem_road import remove_if_empty
 from parsl_collector._log import logger_of
 from parsl_collector._node import find_node, find_server
 from parsl_collector._roads import GRPC, RoadSpec
+from parsl_collector._secret import write_secret
 from parsl_collector.radio import WAYS_ATTRIBUTE
 
 logger = logger_of(__name__)
@@ -147,6 +149,7 @@ class CollectorHub(MonitoringHub):
             if self._collector is not None:
                 self._collector.stop()
             raise
+        self._has_wrapper = _wrapper.install()
         ways = {} if self._collector is None else self._collector.radios
         setattr(self.resource_msgs, WAYS_ATTRIBUTE, self._ways_of({GRPC: address, **ways}))
         logger.info("Monitoring goes to the collector at %s", address)
@@ -161,6 +164,8 @@ class CollectorHub(MonitoringHub):
             return
         self.monitoring_hub_active = False
         atexit.unregister(self.close)
+        if self._has_wrapper:
+            _wrapper.uninstall()
         report = self._drain.end(self.close_timeout)
         self.resource_msgs.close()
         is_complete = report is not None and report.is_complete
@@ -203,7 +208,7 @@ class CollectorHub(MonitoringHub):
         )
         if "udp" in radios:
             self._key = os.urandom(32)
-            _write_secret(self._key_path, self._key)
+            write_secret(self._key_path, self._key)
             options += ["--key-file", self._key_path]
         if self.insecure:
             options.append("--insecure")
@@ -250,14 +255,6 @@ class CollectorHub(MonitoringHub):
         if self._collector is None:
             return f"the collector at {self.address}"
         return _database_of(self.logging_endpoint)
-
-
-def _write_secret(path: str, secret: bytes) -> None:
-    """Leaves a secret in a file that nobody else may read."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secret)
 
 
 def _seen_from_outside(address: str) -> str:

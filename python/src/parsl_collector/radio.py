@@ -46,6 +46,15 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
     spool_bytes : int
         Most that one worker process keeps there, in bytes; then its oldest samples are given up, and when it
         has none its oldest messages. Default: 1 GiB.
+    agent : bool
+        Send by way of an agent, one process on each node, which the first worker there starts where it finds
+        a Node.js (PARSL_COLLECTOR_NODE, or one on its PATH, say) and which ends by itself. It has the one
+        connection to the collector, keeps what a killed worker has sent, and samples the tasks: Parsl then
+        forks no monitor for each of them. Where none can be started, or with a class in `radios`, workers
+        send themselves, and their log says why.
+    node_interval : float, optional
+        Seconds between samples of each node as a whole (CPU, memory, load, disk), which its agent takes for
+        the table collector_node_usage. Default: none are taken.
     """
 
     def __init__(
@@ -56,6 +65,8 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         fallback_after: float = FALLBACK_AFTER_S,
         spool: str | None = None,
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
+        agent: bool = True,
+        node_interval: float | None = None,
     ) -> None:
         if isinstance(radios, str) or not radios:
             raise ValueError(
@@ -66,10 +77,13 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         self.fallback_after = fallback_after
         self.spool = spool
         self.spool_bytes = spool_bytes
+        self.agent = agent
+        self.node_interval = node_interval
         # Known already where no hub has to tell an address.
         specs = [self._spec_without_hub(radio) for radio in radios]
         self._specs = tuple(spec for spec in specs if spec is not None)
         self._queue: Queue | None = None
+        self._sender: _Sender | None = None
 
     def create_receiver(self, *, run_dir: str, resource_msgs: Queue) -> MonitoringRadioReceiver:
         ways: dict[str, RoadSpec] | None = getattr(resource_msgs, WAYS_ATTRIBUTE, None)
@@ -82,10 +96,12 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         if self._queue is not None:
             # In the submit process itself (threads): the queue is there already, and gRPC is not.
             return MultiprocessingQueueRadioSender(self._queue)
-        return _Sender(self._specs, self.spool, self.spool_bytes, self.fallback_after)
+        if self._sender is None:
+            self._sender = _Sender(self._specs, self)
+        return self._sender
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_queue": None}
+        return {**self.__dict__, "_queue": None, "_sender": None}
 
     def _spec_without_hub(self, radio: _Choice) -> RoadSpec | None:
         if isinstance(radio, tuple):
@@ -115,18 +131,31 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
 
 
 class _Sender(MonitoringRadioSender):
-    """Made anew by Parsl for each message, so it holds nothing: the connection is the process's."""
+    """Asked for by Parsl for each message: one for all of a process, whose connection it is."""
 
     def __init__(
-        self, specs: tuple[RoadSpec, ...], spool: str | None, spool_bytes: int, fallback_after: float
+        self,
+        specs: tuple[RoadSpec, ...],
+        radio: CollectorRadio,
     ) -> None:
         # Late: the submit process imports this module, and needs none of what a sender needs.
+        from parsl_collector._agent import AgentOptions
         from parsl_collector._connection import connection_to
 
-        self._connection = connection_to(specs, spool, spool_bytes, fallback_after)
+        self._connection = connection_to(
+            specs,
+            radio.spool,
+            radio.spool_bytes,
+            radio.fallback_after,
+            AgentOptions(radio.spool, radio.node_interval) if radio.agent else None,
+        )
 
     def send(self, message: object) -> None:
         self._connection.send(message)
+
+    def is_sampled(self) -> bool:
+        """Whether the node's agent samples the processes that messages name."""
+        return self._connection.has_agent()
 
 
 class _Receiver(MonitoringRadioReceiver):

@@ -26,7 +26,7 @@ def held(directory: str) -> None:
         time.sleep(0.02)
 
 
-def main(directory: str) -> None:
+def main(directory: str, agent: bool) -> None:
     config = parsl.Config(
         executors=[
             parsl.HighThroughputExecutor(
@@ -35,7 +35,7 @@ def main(directory: str) -> None:
                 encrypted=False,
                 heartbeat_period=1,  # also how often Parsl looks for a worker that is gone
                 provider=LocalProvider(init_blocks=1, max_blocks=1),
-                remote_monitoring_radio=CollectorRadio(),
+                remote_monitoring_radio=CollectorRadio(agent=agent),
             )
         ],
         monitoring=CollectorHub(
@@ -50,4 +50,4 @@ def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:] == ["agent"])

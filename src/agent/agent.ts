@@ -13,7 +13,7 @@ import { openUnixReceiver } from "../radios/unix/receiver.js";
 import { Forwarder } from "./forwarder.js";
 import { NodeSampler } from "./node-sampler.js";
 import { Sampler } from "./sampler.js";
-import { triesIn, type SaidOfTry } from "./tries.js";
+import { readEnvelope, type SaidOfTry } from "./reading.js";
 
 export interface AgentOptions {
   /** Path of the socket for the node's workers. */
@@ -108,12 +108,11 @@ export class Agent implements Inbox, AsyncDisposable {
     return this.#forwarder.unanswered > 0 || this.#ending > 0;
   }
 
-  accept(envelope: Uint8Array): Promise<Acknowledgement> {
+  async accept(bytes: Uint8Array): Promise<Acknowledgement> {
     this.#heardAtMs = this.#clock.nowMs();
-    const acceptance = this.#forwarder.accept(envelope);
-    // After it: bytes that are no envelope are refused there.
-    void acceptance.catch(() => undefined);
-    for (const said of this.#triesIn(envelope)) this.#hear(said);
+    const envelope = readEnvelope(bytes);
+    const acceptance = this.#forwarder.forward(envelope);
+    for (const said of envelope.tries) this.#hear(said);
     return acceptance;
   }
 
@@ -168,14 +167,6 @@ export class Agent implements Inbox, AsyncDisposable {
       // Its warning has told, and its spool has what it left.
     } finally {
       this.#ending -= 1;
-    }
-  }
-
-  #triesIn(envelope: Uint8Array): SaidOfTry[] {
-    try {
-      return triesIn(envelope);
-    } catch {
-      return []; // refused upstream, where the whole of it is read
     }
   }
 

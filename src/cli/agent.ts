@@ -21,6 +21,7 @@ interface AgentCommandOptions {
   readonly home?: string;
   readonly nodeInterval?: number;
   readonly exitWhenIdle?: number;
+  readonly abandonedAfter: number;
   readonly logLevel: LogLevel;
 }
 
@@ -32,10 +33,6 @@ const patienceMs = 10_000;
 
 /** How often --exit-when-idle looks, in ms. */
 const idleCheckMs = 100;
-
-/** How long an agent that is to end by itself waits, without a worker, for a collector that is away, in ms. Then what
- *  it has is left in the spool, for the next one on this node. */
-const abandonedAfterMs = 60_000;
 
 export function addAgent(program: Command): void {
   program
@@ -71,6 +68,12 @@ export function addAgent(program: Command): void {
       "--exit-when-idle <seconds>",
       "end by itself after so long without workers, when all is acknowledged",
       parseSeconds,
+    )
+    .option(
+      "--abandoned-after <seconds>",
+      "with --exit-when-idle: the same when nobody upstream takes what is left, which stays in the spool",
+      parseSeconds,
+      60,
     )
     .addOption(
       new Option("--log-level <level>", "least level that is logged, on stderr")
@@ -118,7 +121,8 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
     return;
   }
   const reasons = [signalled("SIGTERM"), signalled("SIGINT")];
-  if (options.exitWhenIdle !== undefined) reasons.push(idle(agent, options.exitWhenIdle * 1_000));
+  if (options.exitWhenIdle !== undefined)
+    reasons.push(idle(agent, options.exitWhenIdle * 1_000, options.abandonedAfter * 1_000));
   const ready = { socket: agent.socket, upstream: upstream.map(({ name, address }) => `${name}=${address}`) };
   process.stdout.write(`${JSON.stringify({ ...ready, pid: process.pid })}\n`);
   logger.info(ready, "ready");
@@ -133,11 +137,11 @@ function signalled(signal: NodeJS.Signals): Promise<string> {
   return new Promise((resolve) => process.on(signal, () => resolve(signal)));
 }
 
-async function idle(agent: Agent, mostMs: number): Promise<string> {
+async function idle(agent: Agent, mostMs: number, abandonedAfterMs: number): Promise<string> {
   for (;;) {
     const { aloneMs, isBusy } = agent;
     if (aloneMs >= mostMs && !isBusy) return "idle";
-    if (aloneMs >= mostMs + abandonedAfterMs) return "no worker, and nobody upstream";
+    if (aloneMs >= abandonedAfterMs) return "no worker, and nobody upstream";
     await sleep(idleCheckMs);
   }
 }

@@ -189,6 +189,25 @@ test.serial(
   },
 );
 
+test.serial(
+  "an agent without workers, and with nobody upstream, ends and leaves the rest on disk",
+  async (t) => {
+    const home = temporaryDirectory(t);
+    const args = ["--home", home, "--exit-when-idle", "0.2", "--abandoned-after", "1"];
+    const agent = await startAgent(t, "127.0.0.1:9", { socket: join(home, "socket"), args });
+    const client = worker(t, agent.socket);
+    for (let n = 0; n < 20; n += 1) await client.send(sample(n));
+    await waitUntil("the agent's spool", () => existsSync(join(home, "spool")));
+    await client.abort();
+
+    t.is(await within("the agent's end", agent.exited), 0);
+    const database = join(temporaryDirectory(t), "m.db");
+    const { exit, stderr } = await runToEnd(t, ["spool", join(home, "spool"), "--database", database]);
+    t.is(exit, 0, stderr);
+    t.true(openDatabase(t, database).count("resource") >= 1);
+  },
+);
+
 test.serial("an agent may go by files, where no port can be reached", async (t) => {
   const directory = join(temporaryDirectory(t), "messages");
   const collector = await startCollector(t, { args: ["--radio", `filesystem=${directory}`] });

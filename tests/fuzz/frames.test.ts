@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "ava";
 import { pino } from "pino";
 
-import { triesIn } from "../../src/agent/tries.js";
+import { readEnvelope } from "../../src/agent/reading.js";
 import { CollectorError } from "../../src/base/errors.js";
 import { frameKinds, frameOf, FrameReader } from "../../src/radios/unix/frames.js";
 import { openUnixReceiver } from "../../src/radios/unix/receiver.js";
@@ -25,7 +25,7 @@ import { mutated, randomBytes, rolled } from "./mutations.js";
 /** What is no envelope is told by an error, whichever. */
 function isReadable(payload: Uint8Array): boolean {
   try {
-    triesIn(payload);
+    readEnvelope(payload);
     return true;
   } catch {
     return false;

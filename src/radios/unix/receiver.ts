@@ -16,7 +16,8 @@ const radioName = "unix";
 const longestPath = 90;
 
 interface UnixReceiverOptions extends ReceiverOptions {
-  /** Told how many connections are open whenever that changes. */
+  /** Told how many senders are connected whenever that changes. One that has ended its side is not, though its
+   *  connection stays until it is answered. */
   readonly onConnections?: (open: number) => void;
 }
 
@@ -56,14 +57,18 @@ class UnixReceiver implements RadioReceiver {
   ) {
     this.address = address;
     this.#server = server;
+    const connected = new Set<Socket>();
     server.on("connection", (socket) => {
       const peer = new Peer(socket, inbox, logger);
       this.#peers.add(peer);
-      onConnections(this.#peers.size);
-      socket.on("close", () => {
-        this.#peers.delete(peer);
-        onConnections(this.#peers.size);
-      });
+      socket.on("close", () => this.#peers.delete(peer));
+      connected.add(socket);
+      onConnections(connected.size);
+      for (const event of ["end", "close"]) {
+        socket.on(event, () => {
+          if (connected.delete(socket)) onConnections(connected.size);
+        });
+      }
     });
   }
 
@@ -138,7 +143,7 @@ class Peer {
 
   #write(kind: number, payload: Uint8Array): void {
     if (this.#socket.destroyed || this.#socket.writableEnded) return;
-    for (const part of frameOf(kind, payload)) this.#socket.write(part);
+    this.#socket.write(Buffer.concat(frameOf(kind, payload)));
   }
 
   #heedRoom(): void {

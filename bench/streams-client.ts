@@ -50,6 +50,7 @@ class OpenStream {
     this.#answer = Promise.withResolvers<void>();
     this.#sequence += 1;
     this.#stream.write({
+      moreEnvelopes: [],
       envelope: {
         senderId: this.#senderId,
         firstSequence: BigInt(this.#sequence),

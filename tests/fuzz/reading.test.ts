@@ -6,7 +6,7 @@ import test from "ava";
 import Database from "better-sqlite3";
 
 import type { Acknowledgement } from "../../src/model/envelope.js";
-import { envelopeIn } from "../../src/radios/grpc/request.js";
+import { envelopesIn } from "../../src/radios/grpc/request.js";
 import { readEnvelope } from "../../src/server/envelope-reader.js";
 import type { SqliteWriter } from "../../src/server/sinks/sqlite/writer.js";
 import { sample } from "../support/builders.js";
@@ -94,10 +94,10 @@ function ledgerOf(db: Database.Database): [string, number[], number][] {
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** What the receiver does with a request: the envelope's bytes, or why there are none. */
-function tryEnvelopeIn(request: Uint8Array): Uint8Array | string {
+/** What the receiver does with a request: the bytes of its envelopes, or why there are none. */
+function tryEnvelopesIn(request: Uint8Array): Uint8Array[] | string {
   try {
-    return envelopeIn(request);
+    return envelopesIn(request);
   } catch (cause) {
     return cause instanceof Error ? cause.message : "";
   }
@@ -130,9 +130,10 @@ test("bytes of any kind are refused with a reason, or each message of theirs is 
     const group: Uint8Array[] = [];
     for (let left = 1 + rolled(dice, groupsOf); left > 0; left -= 1) {
       made += 1;
-      const wrapped = lengthDelimited(1, source.next());
-      const read = tryEnvelopeIn(dice() < 0.1 ? mutated(wrapped, dice) : wrapped);
-      if (typeof read !== "string") group.push(read);
+      const more = dice() < 0.2 ? lengthDelimited(2, source.next()) : new Uint8Array();
+      const wrapped = Buffer.concat([more, lengthDelimited(1, source.next())]);
+      const read = tryEnvelopesIn(dice() < 0.1 ? mutated(wrapped, dice) : wrapped);
+      if (typeof read !== "string") group.push(...read);
       else if (read.length > 0) refused += 1;
       else throw new Error("a request was refused without a reason");
     }

@@ -25,7 +25,7 @@ import {
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { Inbox, RadioReceiver } from "../radio.js";
-import { envelopeIn } from "./request.js";
+import { envelopesIn } from "./request.js";
 
 /** Largest request, in bytes. A sender splits its envelopes at 256 KiB; this is for one large message
  *  alone (a task with megabytes of inputs), which a sender cuts at 32 MiB. */
@@ -151,7 +151,7 @@ export class GrpcReceiver implements RadioReceiver {
     const answers = new StreamAnswers(call);
     this.#streams.add(answers);
     call.on("data", (request: Buffer) => {
-      answers.await(this.#accept(request));
+      for (const acknowledgement of this.#accept(request)) answers.await(acknowledgement);
       this.#heedRoom();
     });
     call.on("end", () => answers.endWhenAnswered());
@@ -165,7 +165,8 @@ export class GrpcReceiver implements RadioReceiver {
 
   async #send(request: Buffer, answer: sendUnaryData<SendMessagesResponse>): Promise<void> {
     try {
-      answer(null, { acknowledgement: await this.#accept(request) });
+      const [acknowledgement] = await Promise.all(this.#accept(request).slice(0, 1));
+      answer(null, { acknowledgement });
     } catch (cause) {
       answer(statusOf(cause));
     }
@@ -179,14 +180,16 @@ export class GrpcReceiver implements RadioReceiver {
     }
   }
 
-  #accept(request: Buffer): Promise<Acknowledgement> {
+  /** An answer for each envelope, one at least. */
+  #accept(request: Buffer): Promise<Acknowledgement>[] {
+    let envelopes: Uint8Array[];
     try {
-      return this.#inbox.accept(envelopeIn(request), "grpc");
+      envelopes = envelopesIn(request);
     } catch (cause) {
-      return Promise.reject(
-        new CollectorError("invalid-envelope", `read a request: ${reasonOf(cause)}`, { cause }),
-      );
+      const reason = `read a request: ${reasonOf(cause)}`;
+      return [Promise.reject(new CollectorError("invalid-envelope", reason, { cause }))];
     }
+    return envelopes.map((envelope) => this.#inbox.accept(envelope, "grpc"));
   }
 
   /** Pauses all streams, those that will open included, until the inbox has room again. */

@@ -1,14 +1,38 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
-/** The envelope's bytes in a request that carries one: its field 1. Throws for bytes that are no request. */
-export function envelopeIn(request: Uint8Array): Uint8Array {
+/** Field numbers of StreamMessagesRequest, and of SendMessagesRequest, which has the first alone. */
+const envelopeField = 1;
+const moreEnvelopesField = 2;
+
+/** The bytes of the envelopes in a request, one at least, in their order. Throws for bytes that are no request. */
+export function envelopesIn(request: Uint8Array): Uint8Array[] {
   const reader = new BinaryReader(request);
-  let envelope: Uint8Array | undefined;
+  let first: Uint8Array | undefined;
+  const more: Uint8Array[] = [];
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
-    if (field === 1 && wireType === WireType.LengthDelimited) envelope = reader.bytes();
+    if (wireType !== WireType.LengthDelimited) reader.skip(wireType, field);
+    else if (field === envelopeField) first = reader.bytes();
+    else if (field === moreEnvelopesField) more.push(reader.bytes());
     else reader.skip(wireType, field);
   }
-  if (envelope === undefined) throw new Error("it has no envelope");
-  return envelope;
+  if (first === undefined) throw new Error("it has no envelope");
+  return [first, ...more];
+}
+
+/** A StreamMessagesRequest around the bytes of envelopes, as written by protobuf. They are never decoded for it. */
+export function requestOf(envelopes: readonly Uint8Array[]): Buffer {
+  const parts = envelopes.flatMap((envelope, index) => [
+    headOf(index === 0 ? envelopeField : moreEnvelopesField, envelope.length),
+    envelope,
+  ]);
+  return Buffer.concat(parts);
+}
+
+function headOf(field: number, length: number): Buffer {
+  const head = [(field << 3) | WireType.LengthDelimited];
+  let rest = length;
+  for (; rest > 0x7f; rest = Math.floor(rest / 128)) head.push((rest & 0x7f) | 0x80);
+  head.push(rest);
+  return Buffer.from(head);
 }

@@ -10,8 +10,15 @@ import {
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { OutgoingEnvelope } from "../radio.js";
 import { channelOptions, endPatienceMs } from "./options.js";
+import { requestOf } from "./request.js";
 import { collectSockets } from "./sockets.js";
 import { streamError } from "./status.js";
+
+/** How long a small envelope waits for others to travel with while something is unanswered, in ms. */
+const gatherMs = 10;
+
+/** A request of so many bytes waits for no more. */
+const fullRequestBytes = 64 * 1024;
 
 interface Sent {
   readonly envelope: OutgoingEnvelope;
@@ -23,7 +30,7 @@ interface Sent {
 export class MessageStream {
   readonly #address: string;
   readonly #client: Client;
-  readonly #call: ClientDuplexStream<Uint8Array, StreamMessagesResponse>;
+  readonly #call: ClientDuplexStream<readonly Uint8Array[], StreamMessagesResponse>;
   readonly #deadline: NodeJS.Timeout;
   readonly #sockets = new Set<Socket>();
   readonly #ended = Promise.withResolvers<void>();
@@ -32,6 +39,7 @@ export class MessageStream {
   /** How many of them are written. */
   #written = 0;
   #writable = true;
+  #gathering: NodeJS.Timeout | undefined;
   #failure: CollectorError | undefined;
 
   constructor(address: string, connectTimeoutMs: number) {
@@ -39,10 +47,11 @@ export class MessageStream {
     this.#client = new Client(address, credentials.createInsecure(), channelOptions);
     const { path, responseDeserialize } = CollectorServiceService.streamMessages;
     this.#call = collectSockets(this.#sockets, () =>
-      this.#client.makeBidiStreamRequest(path, requestBytes, responseDeserialize),
+      this.#client.makeBidiStreamRequest(path, requestOf, responseDeserialize),
     );
     this.#call.on("data", (response: StreamMessagesResponse) => {
       for (const acknowledgement of response.acknowledgements) this.#answer(acknowledgement);
+      this.#write();
     });
     this.#call.on("drain", () => {
       this.#writable = true;
@@ -106,10 +115,26 @@ export class MessageStream {
     });
   }
 
-  #write(): void {
-    for (; this.#writable && this.#written < this.#unanswered.length; this.#written += 1) {
-      const next = this.#unanswered[this.#written];
-      if (next !== undefined) this.#writable = this.#call.write(next.envelope.bytes);
+  /** Writes what waits: at once when nothing is unanswered, else when it is much or has waited for `gatherMs`. A
+   *  request costs both sides more than a small envelope in it, and an agent has many of those. */
+  #write(isLate = false): void {
+    while (this.#writable && this.#written < this.#unanswered.length) {
+      const envelopes: Uint8Array[] = [];
+      let bytes = 0;
+      for (const { envelope } of this.#unanswered.slice(this.#written)) {
+        envelopes.push(envelope.bytes);
+        bytes += envelope.bytes.length;
+        if (bytes >= fullRequestBytes) break;
+      }
+      if (bytes < fullRequestBytes && this.#written > 0 && !isLate) {
+        this.#gathering ??= setTimeout(() => {
+          this.#gathering = undefined;
+          this.#write(true);
+        }, gatherMs);
+        return;
+      }
+      this.#written += envelopes.length;
+      this.#writable = this.#call.write(envelopes);
     }
   }
 
@@ -137,6 +162,7 @@ export class MessageStream {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
     clearTimeout(this.#deadline);
+    clearTimeout(this.#gathering);
     this.#call.cancel();
     this.#client.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -153,14 +179,4 @@ function answers({ senderId, committed }: Acknowledgement, envelope: OutgoingEnv
     Number(committed?.first) === envelope.firstSequence &&
     Number(committed?.last) === envelope.firstSequence + envelope.count - 1
   );
-}
-
-/** A StreamMessagesRequest around the bytes of an envelope: its field 1, as written by protobuf. The envelope
- *  is never decoded for it. */
-function requestBytes(envelope: Uint8Array): Buffer {
-  const head = [0x0a]; // field 1, length-delimited
-  let rest = envelope.length;
-  for (; rest > 0x7f; rest = Math.floor(rest / 128)) head.push((rest & 0x7f) | 0x80);
-  head.push(rest);
-  return Buffer.concat([Buffer.from(head), envelope]);
 }

@@ -49,10 +49,14 @@ export namespace RunState {
   export type UNRECOGNIZED = typeof RunState.UNRECOGNIZED;
 }
 
-/** One envelope up the stream. */
+/** Envelopes up the stream: one, or several where small ones of many senders come together, as in an agent. */
 export interface StreamMessagesRequest {
   /** The envelope, the same bytes on every radio. */
-  envelope: Envelope | undefined;
+  envelope:
+    | Envelope
+    | undefined;
+  /** Those that come after it. Each is acknowledged as if it had come alone. */
+  moreEnvelopes: Envelope[];
 }
 
 /** All acknowledgements of one commit for this stream. */
@@ -193,13 +197,16 @@ export interface SenderStatus {
 }
 
 function createBaseStreamMessagesRequest(): StreamMessagesRequest {
-  return { envelope: undefined };
+  return { envelope: undefined, moreEnvelopes: [] };
 }
 
 export const StreamMessagesRequest: MessageFns<StreamMessagesRequest> = {
   encode(message: StreamMessagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.envelope !== undefined) {
       Envelope.encode(message.envelope, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.moreEnvelopes) {
+      Envelope.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -225,6 +232,14 @@ export const StreamMessagesRequest: MessageFns<StreamMessagesRequest> = {
             message.envelope = Envelope.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.moreEnvelopes.push(Envelope.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -245,6 +260,7 @@ export const StreamMessagesRequest: MessageFns<StreamMessagesRequest> = {
     message.envelope = (object.envelope !== undefined && object.envelope !== null)
       ? Envelope.fromPartial(object.envelope)
       : undefined;
+    message.moreEnvelopes = object.moreEnvelopes?.map((e) => Envelope.fromPartial(e)) || [];
     return message;
   },
 };

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-import multiprocessing.queues
 import os
 import pathlib
 import socket
@@ -17,7 +16,6 @@ import pytest
 from parsl.data_provider.files import File
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.message_type import MessageType
-from parsl.multiprocessing import SpawnContext
 from support import (
     block,
     block_info,
@@ -38,6 +36,7 @@ from support import (
 )
 
 from parsl_collector import CollectorHub, CollectorStartError
+from parsl_collector._queue import MessageQueue
 
 
 def of_run(messages: list[tuple], run_id: str) -> list[tuple]:
@@ -125,7 +124,7 @@ def test_names_and_paths_of_any_kind_are_stored(tmp_path):
     assert count(database, "task") == 6
 
 
-class QueueWithoutSize(multiprocessing.queues.Queue):
+class QueueWithoutSize(MessageQueue):
     """As on macOS."""
 
     def qsize(self):
@@ -133,7 +132,7 @@ class QueueWithoutSize(multiprocessing.queues.Queue):
 
 
 def test_case_87_the_queue_is_never_asked_for_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("parsl_collector.hub.SpawnQueue", lambda: QueueWithoutSize(ctx=SpawnContext))
+    monkeypatch.setattr("parsl_collector.hub.MessageQueue", QueueWithoutSize)
 
     assert count(replay(tmp_path, [workflow_start(), task_info()]), "task") == 1
 

@@ -28,6 +28,7 @@ from parsl_collector._collector_process import CollectorCommand, CollectorProces
 from parsl_collector._encode import encode, unreadable
 from parsl_collector._filesystem_road import files_in
 from parsl_collector._log import logger_of
+from parsl_collector._queue import Unreadable, messages_in
 from parsl_collector._sender import MessageSender
 
 logger = logger_of(__name__)
@@ -211,7 +212,7 @@ class _Drain:
         failures = 0
         while failures < MOST_FAILURES:
             try:
-                message = self._queue.get()
+                batch = self._queue.get()
             except Exception as e:  # unpickling may raise anything; the queue goes on with the next message
                 failures += 1
                 logger.exception("A message cannot be unpickled")
@@ -219,22 +220,33 @@ class _Drain:
                 continue
             failures = 0
             self._read_at = time.monotonic()
-            if isinstance(message, EndOfRun):
+            if self._take(batch):
                 self._sweep()
                 break
-            for encoded in encode(message):
-                self._sender.add(encoded)
         self._end.send(None)
+
+    def _take(self, batch: Any) -> bool:
+        """Returns whether the end of the run is in it."""
+        is_end = False
+        for message in messages_in(batch):
+            if isinstance(message, EndOfRun):
+                is_end = True
+            elif isinstance(message, Unreadable):
+                logger.error("A message is unreadable: %s", message.reason)
+                self._sender.add(unreadable(message.reason, message.thing))
+            else:
+                for encoded in encode(message):
+                    self._sender.add(encoded)
+        return is_end
 
     def _sweep(self) -> None:
         """What other processes put into the queue in the moment of the end."""
         while True:
             try:
-                message = self._queue.get(timeout=_LATE_S)
+                batch = self._queue.get(timeout=_LATE_S)
             except Exception:  # Empty, or the last thing of all cannot be unpickled
                 return
-            for encoded in encode(message):
-                self._sender.add(encoded)
+            self._take(batch)
 
     def _look_after_health(self) -> None:
         trouble = self._sender.trouble

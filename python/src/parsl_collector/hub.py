@@ -17,7 +17,6 @@ from typing import Any
 
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.types import TaggedMonitoringMessage
-from parsl.multiprocessing import SpawnQueue
 
 from parsl_collector import _wrapper
 from parsl_collector._collector_process import STOP_TIMEOUT_S, CollectorCommand, CollectorProcess
@@ -26,6 +25,7 @@ from parsl_collector._drain_process import DrainProcess
 from parsl_collector._filesystem_road import remove_if_empty
 from parsl_collector._log import logger_of
 from parsl_collector._node import find_node, find_server
+from parsl_collector._queue import MessageQueue
 from parsl_collector._roads import GRPC, RoadSpec
 from parsl_collector._secret import write_secret
 from parsl_collector.radio import WAYS_ATTRIBUTE
@@ -130,7 +130,7 @@ class CollectorHub(MonitoringHub):
         os.makedirs(dfk_run_dir, exist_ok=True)
         self._key_path = os.path.join(os.path.abspath(dfk_run_dir), "collector.key")
         command = None if self.address is not None else self._command(dfk_run_dir)
-        self.resource_msgs: Queue[TaggedMonitoringMessage] = SpawnQueue()
+        self.resource_msgs: Queue[TaggedMonitoringMessage] = MessageQueue()
         level = logging.DEBUG if self.monitoring_debug else logging.INFO
         self._collector: CollectorProcess | None = None
         # The drain first: it takes as long to import what it needs as the collector takes to start.

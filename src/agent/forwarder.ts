@@ -13,6 +13,9 @@ import { readEnvelope } from "./reading.js";
  *  than the workers of a node they wait for each other, six times as long with eight (bench/agent.ts). */
 const mostOnTheWay = 256;
 
+/** Bytes that do not wait for more to travel with. */
+const fullBytes = 64 * 1024;
+
 /** Bytes of envelopes in memory at which the agent stops reading from workers, and at which it goes on. */
 const highWaterBytes = 16 * 1024 * 1024;
 const lowWaterBytes = 8 * 1024 * 1024;
@@ -22,6 +25,8 @@ export interface ForwarderOptions {
   readonly upstream: RadioSender;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Least time between two departures, in ms: what comes meanwhile from all workers travels together. */
+  readonly gatherMs: number;
   /** Where envelopes go while nobody upstream takes them; undefined to keep them in memory. */
   readonly spool?: { readonly disk: Disk; readonly directory: string; readonly mostBytesOfSender: number };
   readonly onWarning: (warning: CollectorError) => void;
@@ -51,6 +56,10 @@ export class Forwarder implements Inbox, AsyncDisposable {
   /** Whether one travels at a time, to find the one that is refused. */
   #isAlone = false;
   #isWaiting = false;
+  /** Bytes that came since the last departure. */
+  #gatheredBytes = 0;
+  #isGathering = false;
+  #departedAtMs = -Infinity;
   #attempt = 0;
   #memoryBytes = 0;
   #room: PromiseWithResolvers<void> | undefined;
@@ -105,7 +114,8 @@ export class Forwarder implements Inbox, AsyncDisposable {
       if (this.#isWaiting) this.#spill();
       if (this.#memoryBytes >= highWaterBytes) this.#room ??= Promise.withResolvers<void>();
     }
-    this.#pump();
+    this.#gatheredBytes += parcel.bytes;
+    this.#gather();
     return answer.promise;
   }
 
@@ -130,7 +140,27 @@ export class Forwarder implements Inbox, AsyncDisposable {
     await this.#options.upstream[Symbol.asyncDispose]();
   }
 
+  /** Sends at once after a silence or when it is much, and else when it is time. */
+  #gather(): void {
+    const leftMs = this.#departedAtMs + this.#options.gatherMs - this.#options.clock.nowMs();
+    // More than the time between two: the clock was set back.
+    if (leftMs <= 0 || leftMs > this.#options.gatherMs || this.#gatheredBytes >= fullBytes) {
+      this.#pump();
+    } else if (!this.#isGathering) {
+      this.#isGathering = true;
+      void this.#options.clock.sleep(leftMs, this.#stopped.signal).then(
+        () => {
+          this.#isGathering = false;
+          this.#pump();
+        },
+        () => undefined, // stopped
+      );
+    }
+  }
+
   #pump(): void {
+    this.#gatheredBytes = 0;
+    this.#departedAtMs = this.#options.clock.nowMs();
     while (!this.#isWaiting && this.#onTheWay < (this.#isAlone ? 1 : mostOnTheWay)) {
       const parcel = this.#unsent.shift();
       if (parcel === undefined) return;
@@ -161,7 +191,7 @@ export class Forwarder implements Inbox, AsyncDisposable {
     if (this.#hasTrouble) this.#warn("unavailable", "forward: messages go upstream again");
     this.#hasTrouble = false;
     this.#settle(parcel, acknowledgement);
-    this.#pump();
+    if (!this.#isGathering) this.#pump();
   }
 
   #broke(parcel: Parcel, cause: unknown): void {

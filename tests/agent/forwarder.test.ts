@@ -21,13 +21,14 @@ interface Opened {
   readonly warnings: string[];
 }
 
-function open(t: ExecutionContext, { spools = true } = {}): Opened {
+function open(t: ExecutionContext, { spools = true, gatherMs = 0 } = {}): Opened {
   const [upstream, clock, disk] = [new FakeRadio(), new FakeClock(), new SimulatedDisk()];
   const warnings: string[] = [];
   const forwarder = new Forwarder({
     upstream,
     clock,
     random: () => 0,
+    gatherMs,
     ...(spools ? { spool: { disk, directory, mostBytesOfSender: 1024 ** 2 } } : {}),
     onWarning: ({ message }) => void warnings.push(message),
   });
@@ -76,6 +77,33 @@ test("an envelope is acknowledged when it is upstream, and not before; answers c
   await settled();
   t.deepEqual(order, ["1", "1", "2"]);
   t.is(opened.forwarder.unanswered, 0);
+});
+
+test("what comes within a moment of a departure departs together, and much at once", async (t) => {
+  const opened = open(t, { gatherMs: 50 });
+  const accept = (first: number, bytes = 0): void =>
+    void outcome(opened.forwarder.accept(envelope(a, first, bytes)));
+  accept(1);
+  await settled();
+  t.deepEqual(sent(opened), ["a1"], "after a silence at once");
+  opened.upstream.acknowledge(0);
+  opened.clock.advance(20);
+  accept(2);
+  opened.clock.advance(29);
+  accept(3);
+  await settled();
+  t.deepEqual(sent(opened), ["a1"]);
+  opened.clock.advance(1);
+  await settled();
+  t.deepEqual(sent(opened), ["a1", "a2", "a3"]);
+  accept(4);
+  accept(5, 100_000);
+  await settled();
+  t.deepEqual(sent(opened), ["a1", "a2", "a3", "a4", "a5"]);
+  opened.clock.set(-1e6);
+  accept(6);
+  await settled();
+  t.is(sent(opened).at(-1), "a6", "also when the clock was set back");
 });
 
 test("no more than 256 are on their way", async (t) => {

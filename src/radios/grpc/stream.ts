@@ -14,10 +14,7 @@ import { requestOf } from "./request.js";
 import { collectSockets } from "./sockets.js";
 import { streamError } from "./status.js";
 
-/** How long a small envelope waits for others to travel with while something is unanswered, in ms. */
-const gatherMs = 10;
-
-/** A request of so many bytes waits for no more. */
+/** A request of so many bytes takes no more envelopes. */
 const fullRequestBytes = 64 * 1024;
 
 interface Sent {
@@ -39,7 +36,8 @@ export class MessageStream {
   /** How many of them are written. */
   #written = 0;
   #writable = true;
-  #gathering: NodeJS.Timeout | undefined;
+  /** Whether a write is about to come. */
+  #isWriting = false;
   #failure: CollectorError | undefined;
 
   constructor(address: string, connectTimeoutMs: number) {
@@ -51,7 +49,6 @@ export class MessageStream {
     );
     this.#call.on("data", (response: StreamMessagesResponse) => {
       for (const acknowledgement of response.acknowledgements) this.#answer(acknowledgement);
-      this.#write();
     });
     this.#call.on("drain", () => {
       this.#writable = true;
@@ -85,7 +82,10 @@ export class MessageStream {
     if (this.#failure !== undefined) throw this.#failure;
     const answer = Promise.withResolvers<Acknowledgement>();
     this.#unanswered.push({ envelope, answer });
-    this.#write();
+    if (!this.#isWriting) {
+      this.#isWriting = true;
+      queueMicrotask(() => this.#write()); // with what is sent in the same moment
+    }
     return answer.promise;
   }
 
@@ -115,9 +115,10 @@ export class MessageStream {
     });
   }
 
-  /** Writes what waits: at once when nothing is unanswered, else when it is much or has waited for `gatherMs`. A
-   *  request costs both sides more than a small envelope in it, and an agent has many of those. */
-  #write(isLate = false): void {
+  /** Writes what waits, in few requests: one costs both sides more than a small envelope in it, and an agent has many
+   *  of those. */
+  #write(): void {
+    this.#isWriting = false;
     while (this.#writable && this.#written < this.#unanswered.length) {
       const envelopes: Uint8Array[] = [];
       let bytes = 0;
@@ -125,13 +126,6 @@ export class MessageStream {
         envelopes.push(envelope.bytes);
         bytes += envelope.bytes.length;
         if (bytes >= fullRequestBytes) break;
-      }
-      if (bytes < fullRequestBytes && this.#written > 0 && !isLate) {
-        this.#gathering ??= setTimeout(() => {
-          this.#gathering = undefined;
-          this.#write(true);
-        }, gatherMs);
-        return;
       }
       this.#written += envelopes.length;
       this.#writable = this.#call.write(envelopes);
@@ -162,7 +156,6 @@ export class MessageStream {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
     clearTimeout(this.#deadline);
-    clearTimeout(this.#gathering);
     this.#call.cancel();
     this.#client.close();
     for (const socket of this.#sockets) socket.destroy();

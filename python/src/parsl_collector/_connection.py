@@ -28,6 +28,7 @@ from parsl_collector._encode import Encoded, encode, kind_name
 from parsl_collector._link import FALLBACK_AFTER_S, Flow, Route
 from parsl_collector._log import logger_of
 from parsl_collector._losses import kind_of
+from parsl_collector._outbox import GATHER_S
 from parsl_collector._roads import GRPC, RoadSpec, as_specs
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 from parsl_collector._sender import MessageSender
@@ -98,6 +99,8 @@ class Connection:
         self._spool = spool
         self._spool_bytes = spool_bytes
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._hurry = threading.Event()
+        """Set when somebody waits for what is in the queue."""
         self._lost_lock = threading.Lock()
         self._lost: Counter[str] = Counter()
         """By kind, what is given up and not yet told. Guarded by _lost_lock."""
@@ -184,6 +187,7 @@ class Connection:
         if self._queue.qsize() < MOST_QUEUED:
             self._was_full = False
             return True
+        self._hurry.set()
         if not self._was_full:
             deadline = time.monotonic() + SEND_TIMEOUT_S
             while time.monotonic() < deadline:
@@ -252,13 +256,20 @@ class Connection:
         )
         self._is_open.set()
         while True:
-            message = self._queue.get()
-            if isinstance(message, _Mark):
-                message.passed.set()
-                continue
-            if isinstance(message, _Lost):
-                self._tell_lost(sender)
-                continue
+            self._take(sender, self._queue.get())
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._take(sender, self._queue.get_nowait())
+            # To be woken for each message would cost the task's process ten times as much as the message.
+            self._hurry.wait(GATHER_S)
+            self._hurry.clear()
+
+    def _take(self, sender: MessageSender, message: object) -> None:
+        if isinstance(message, _Mark):
+            message.passed.set()
+        elif isinstance(message, _Lost):
+            self._tell_lost(sender)
+        else:
             for encoded in encode(message):
                 sender.add(encoded)
 
@@ -286,6 +297,7 @@ class Connection:
             datagram = self._parent_end.recv(_MOST_DATAGRAM)
             if datagram.startswith(_MARK):
                 self._queue.put(self._marks.pop(datagram[1:]))
+                self._hurry.set()
                 continue
             if datagram.startswith(_LOST):
                 self._sender.add_lost(datagram[1:].decode())

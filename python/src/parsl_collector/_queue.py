@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 from parsl.monitoring.message_type import MessageType
 from parsl.multiprocessing import SpawnContext
 
-GATHER_S = 0.005
-"""How long a message waits for others to go with, in seconds."""
+GATHER_S = 0.05
+"""Least time between two batches, in seconds. A message after a silence goes at once. A batch costs 0.2 ms of
+CPU, in a process whose other threads wait meanwhile."""
 
 
 class Unreadable(NamedTuple):
@@ -76,9 +77,9 @@ class MessageQueue(multiprocessing.queues.Queue):
     def _gather(self) -> None:
         while not self._closed:
             self._has_gathered.wait()
-            time.sleep(GATHER_S)
             self._has_gathered.clear()
             self._hand_on()
+            time.sleep(GATHER_S)
 
     def _hand_on(self) -> None:
         with self._handing_on:  # in the order of the calls

@@ -8,6 +8,6 @@ export const inputs = Number(toldInputs ?? 100_000);
 
 /** Longest that the inputs of a whole test suite go on, in ms: a machine with other work makes fewer, and says
  *  how many. Whoever asks for a number of inputs gets them all. */
-export const mostMs = toldInputs === undefined ? 40_000 : Infinity;
+export const mostMs = toldInputs === undefined ? 20_000 : Infinity;
 
 export const seed = Number(process.env["PARSL_COLLECTOR_FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));

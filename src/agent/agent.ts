@@ -117,7 +117,9 @@ export class Agent implements Inbox, AsyncDisposable {
     this.#heardAtMs = this.#clock.nowMs();
     const envelope = readEnvelope(bytes);
     const acceptance = this.#forwarder.forward(envelope);
-    for (const said of envelope.tries) this.#hear(said);
+    if (envelope.tries.length > 0) {
+      this.#sampler.together(() => envelope.tries.forEach((said) => this.#hear(said)));
+    }
     return acceptance;
   }
 

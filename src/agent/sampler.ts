@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.js";
 import type { Message } from "../client/message.js";
 import { timestampFromMicros } from "../client/timestamps.js";
+import { MomentaryProc } from "./momentary-proc.js";
 import { SystemProc, type Proc } from "./proc.js";
 import { descent, scan, type ProcessTree } from "./process-tree.js";
 import { Usage } from "./usage.js";
@@ -60,7 +61,9 @@ interface Schedule {
 export class Sampler implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #onSample: (message: Message) => void;
-  readonly #proc: Proc;
+  readonly #proc: MomentaryProc;
+  /** Whether a moment lasts over several calls. */
+  #isTogether = false;
   readonly #watches = new Map<string, Watch>();
   #timer: { readonly atMs: number; readonly cancel: AbortController } | undefined;
   #lastMicros = 0n;
@@ -68,7 +71,7 @@ export class Sampler implements AsyncDisposable {
   constructor({ clock, onSample, proc = new SystemProc() }: SamplerOptions) {
     this.#clock = clock;
     this.#onSample = onSample;
-    this.#proc = proc;
+    this.#proc = new MomentaryProc(proc);
   }
 
   /** Tries that are watched now. */
@@ -76,8 +79,20 @@ export class Sampler implements AsyncDisposable {
     return this.#watches.size;
   }
 
+  /** What is told of tries meanwhile is of one moment: a process that several of them have is read once. */
+  together(tell: () => void): void {
+    this.#begin();
+    this.#isTogether = true;
+    try {
+      tell();
+    } finally {
+      this.#isTogether = false;
+    }
+  }
+
   /** Samples the try from now on. Told again of the same process, it goes on as before; of another, with that. */
   watch(one: WatchedTry): void {
+    this.#begin();
     const key = keyOf(one);
     const root = this.#proc.stat(one.pid);
     if (root === undefined) {
@@ -97,12 +112,14 @@ export class Sampler implements AsyncDisposable {
     const key = keyOf(one);
     const watch = this.#watches.get(key);
     if (watch === undefined) return;
+    this.#begin();
     this.#watches.delete(key);
     this.#sample(watch, this.#treeFor(1));
   }
 
   /** Forgets tries whose process has ended, without waiting for the next look at them. */
   prune(): void {
+    this.#begin();
     for (const [key, { one, rootStarted }] of this.#watches) {
       const stat = this.#proc.stat(one.pid);
       if (stat?.started !== rootStarted || stat.status === "zombie") this.#watches.delete(key);
@@ -114,6 +131,10 @@ export class Sampler implements AsyncDisposable {
     this.#timer?.cancel.abort();
     this.#timer = undefined;
     return Promise.resolve();
+  }
+
+  #begin(): void {
+    if (!this.#isTogether) this.#proc.renew();
   }
 
   /** One timer for all. An end leaves it as it is: with short tasks, to wake once in vain is cheaper. */
@@ -134,6 +155,7 @@ export class Sampler implements AsyncDisposable {
 
   /** Serves every try that is due, with one reading of the processes. */
   #pass(): void {
+    this.#begin();
     const nowMs = this.#clock.nowMs();
     const due: { readonly watch: Watch; readonly isSample: boolean }[] = [];
     let next = Infinity;

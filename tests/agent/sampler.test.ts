@@ -120,6 +120,24 @@ test("a second end of a try gives no second final sample", (t) => {
   t.is(samples.length, 1);
 });
 
+test("tries of one process that are told of together have one reading of it, and a sample each", (t) => {
+  const { sampler, samples, proc } = watching();
+  const tries = Array.from({ length: 50 }, (_, n) => ({ ...one, taskId: 100 + n }));
+  const before = proc.stats;
+
+  sampler.together(() => {
+    for (const each of tries) {
+      sampler.watch(each);
+      sampler.end(each);
+    }
+  });
+  t.is(proc.stats - before, 1);
+  t.is(samples.length, 50);
+
+  sampler.end(one);
+  t.is(proc.stats - before, 2, "the next moment has a reading of its own");
+});
+
 test("samples stay on the try's own seconds however late the passes are", async (t) => {
   const { samples, pass } = watching();
 

@@ -26,6 +26,8 @@ export class FakeProc implements Proc {
   readonly cpuCount = 4;
   readonly tellsChildren: boolean;
   readonly processes = new Map<number, FakeProcess>();
+  /** How often somebody read a process's stat file. */
+  stats = 0;
   /** How often somebody asked for all processes. */
   listings = 0;
 
@@ -62,6 +64,7 @@ export class FakeProc implements Proc {
   }
 
   stat(pid: number): ProcessStat | undefined {
+    this.stats += 1;
     const process = this.processes.get(pid);
     if (process === undefined) return undefined;
     if (process.isVanishing) this.processes.delete(pid);

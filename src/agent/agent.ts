@@ -30,9 +30,9 @@ export interface AgentOptions {
   readonly clock?: Clock;
 }
 
-/** Least time between two departures of the node's envelopes, in ms. Each costs the collector a transaction: at 20 a
+/** Least time between two departures of the node's envelopes, in ms. Each costs the collector a transaction: at 10 a
  *  second instead of 150, two busy workers cost it a third. */
-const gatherMs = 50;
+const gatherMs = 100;
 
 /** One process a node: takes envelopes from all its workers, forwards them over one stream, and samples the
  *  processes of the tries that they tell it of. */

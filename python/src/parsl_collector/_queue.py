@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from parsl.monitoring.message_type import MessageType
 from parsl.multiprocessing import SpawnContext
 
-GATHER_S = 0.05
+GATHER_S = 0.1
 """Least time between two batches, in seconds. A message after a silence goes at once. A batch costs 0.2 ms of
 CPU, in a process whose other threads wait meanwhile."""
 

@@ -1,0 +1,161 @@
+"""A real Parsl program of no-op apps, without monitoring and with it, in turn.
+
+usage: workflow.py [TASKS] [--executor htex|threads] [--interval SECONDS] [--rounds N] [--with-parsl]
+
+Two workers in one local block. off: no monitoring. floor: a hub that discards and a radio that sends nothing,
+which is what Parsl's own part costs (states, NODE_INFO of the interchange). ours: CollectorHub and
+CollectorRadio. parsl: its own, which takes minutes. Prints for each the median of the seconds, as a multiple
+of off's in the same round: absolute figures of a shared machine mean little.
+"""
+
+import argparse
+import json
+import multiprocessing.queues
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import parsl
+from parsl.monitoring import MonitoringHub
+from parsl.monitoring.radios.base import MonitoringRadioReceiver, MonitoringRadioSender
+from parsl.multiprocessing import SpawnContext
+from parsl.providers import LocalProvider
+
+from parsl_collector import CollectorHub, CollectorRadio, _wrapper
+
+
+class Nowhere(multiprocessing.queues.Queue):
+    """A queue for those who check that it is one."""
+
+    def __init__(self):
+        super().__init__(ctx=SpawnContext)
+
+    def put(self, *_message, **_options):
+        pass
+
+
+class DiscardingHub(MonitoringHub):
+    def start(self, dfk_run_dir, config_run_dir, log_config=None):
+        self.resource_msgs = Nowhere()
+        _wrapper.install()
+
+    def close(self):
+        _wrapper.uninstall()
+
+
+class SilentSender(MonitoringRadioSender):
+    def send(self, message):
+        pass
+
+    def is_sampled(self):
+        return True
+
+
+class NoReceiver(MonitoringRadioReceiver):
+    def shutdown(self):
+        pass
+
+
+class SilentRadio(CollectorRadio):
+    def create_receiver(self, *, run_dir, resource_msgs):
+        return NoReceiver()
+
+    def create_sender(self):
+        return SilentSender()
+
+
+WAYS = {
+    "off": (None, lambda: None),
+    "floor": (DiscardingHub, SilentRadio),
+    "ours": (CollectorHub, CollectorRadio),
+    "parsl": (MonitoringHub, lambda: None),
+}
+
+
+def program(way, options):
+    """Runs in a process of its own; prints the seconds of the tasks."""
+    make_hub, make_radio = WAYS[way]
+    with tempfile.TemporaryDirectory() as directory:
+        hub = make_hub and make_hub(
+            logging_endpoint=f"sqlite:///{directory}/monitoring.db",
+            resource_monitoring_interval=options.interval,
+        )
+        if options.executor == "threads":
+            executor = parsl.ThreadPoolExecutor(max_threads=2, remote_monitoring_radio=make_radio())
+        else:
+            executor = parsl.HighThroughputExecutor(
+                address="127.0.0.1",
+                max_workers_per_node=2,
+                cores_per_worker=1,
+                encrypted=False,
+                provider=LocalProvider(init_blocks=1, max_blocks=1),
+                remote_monitoring_radio=make_radio(),
+            )
+
+        @parsl.python_app(cache=False)
+        def no_op(number):
+            return number
+
+        config = parsl.Config(
+            executors=[executor], monitoring=hub, run_dir=f"{directory}/runinfo", strategy="none"
+        )
+        with parsl.load(config):
+            for future in [no_op(-1) for _ in range(8)]:  # both workers are up before the clock starts
+                future.result()
+            began = time.monotonic()
+            for future in [no_op(number) for number in range(options.tasks)]:
+                future.result()
+            seconds = time.monotonic() - began
+    print(seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", type=int, nargs="?", default=300)
+    parser.add_argument("--executor", choices=("htex", "threads"), default="htex")
+    parser.add_argument("--interval", type=float, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--with-parsl", action="store_true")
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way is not None:
+        program(options.way, options)
+        return
+    ways = ["off", "floor", "ours", *(["parsl"] if options.with_parsl else [])]
+    multiples = {way: [] for way in ways}
+    rates = []
+    for _ in range(options.rounds):
+        seconds = {}
+        for way in ways:
+            # As a module that the workers can import.
+            run = "import workflow; workflow.main()"
+            said = subprocess.run(
+                [sys.executable, "-c", run, *sys.argv[1:], "--way", way],
+                env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.abspath(__file__))},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+            seconds[way] = float(said.stdout.split()[-1])
+            multiples[way].append(round(seconds[way] / seconds["off"], 2))
+        rates.append(options.tasks / seconds["off"])
+    medians = {way: statistics.median(values) for way, values in multiples.items()}
+    print(
+        json.dumps(
+            {
+                "tasks": options.tasks,
+                "executor": options.executor,
+                "interval": options.interval,
+                "off_tasks_per_s": round(statistics.median(rates)),
+                "times_slower": medians,
+                "rounds": multiples,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ import { readKey } from "./key-file.js";
 
 interface AgentCommandOptions {
   readonly upstream: readonly Upstream[];
+  readonly fallbackAfter: number;
   readonly keyFile?: string;
   readonly socket?: string;
   readonly spool?: string;
@@ -47,6 +48,12 @@ export function addAgent(program: Command): void {
         "be repeated, from the best to the last resort",
       parseUpstream,
       [],
+    )
+    .option(
+      "--fallback-after <seconds>",
+      "how long an upstream fails before the next takes over",
+      parseSeconds,
+      defaultFallbackAfterMs / 1_000,
     )
     .option(
       "--key-file <file>",
@@ -106,7 +113,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
       socket,
       upstream: openRoads(await Promise.all(roads), {
         key: options.keyFile === undefined ? undefined : readKey(options.keyFile),
-        fallbackAfterMs: defaultFallbackAfterMs,
+        fallbackAfterMs: options.fallbackAfter * 1_000,
         clock: systemClock,
         onWarning: ({ message }) => logger.warn(message),
       }),

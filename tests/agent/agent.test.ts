@@ -208,6 +208,18 @@ test.serial(
   },
 );
 
+test.serial("an agent goes by the next upstream when the first fails", async (t) => {
+  const collector = await startCollector(t);
+  const args = ["--upstream", collector.address, "--fallback-after", "0.2"];
+  const agent = await startAgent(t, "127.0.0.1:9", { args });
+  const client = worker(t, agent.socket);
+  for (let n = 0; n < 10; n += 1) await client.send(sample(n));
+  await within("the worker's close", client.close());
+
+  haveOnce(t, collector.database, 10);
+  t.regex(agent.stderr, /messages go by grpc to 127\.0\.0\.1:\d+ until the first radio works again/);
+});
+
 test.serial("an agent may go by files, where no port can be reached", async (t) => {
   const directory = join(temporaryDirectory(t), "messages");
   const collector = await startCollector(t, { args: ["--radio", `filesystem=${directory}`] });

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from parsl_collector._link import FALLBACK_AFTER_S
 from parsl_collector._node import CollectorStartError, find_node, find_server
 from parsl_collector._roads import GRPC, RoadSpec
 from parsl_collector._secret import write_secret
@@ -53,6 +54,8 @@ class AgentOptions(NamedTuple):
     """Directory for what nobody upstream takes; None for one in its home."""
     node_interval: float | None = None
     """Seconds between samples of the node as a whole; None for none."""
+    fallback_after: float = FALLBACK_AFTER_S
+    """Seconds that a way upstream fails before the next takes over."""
 
 
 class NodeAgent:
@@ -154,6 +157,7 @@ class NodeAgent:
             command += ["--spool", os.path.abspath(self._options.spool)]
         if self._options.node_interval is not None:
             command += ["--node-interval", f"{self._options.node_interval:g}"]
+        command += ["--fallback-after", f"{self._options.fallback_after:g}"]
         command += ["--home", self._home, "--exit-when-idle", f"{IDLE_S:g}"]
         log_path = os.path.join(self._home, "log")
         with open(log_path, "ab") as log:

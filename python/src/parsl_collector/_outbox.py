@@ -21,8 +21,8 @@ logger = logger_of(__name__)
 MOST_MESSAGES = 500
 MOST_ENVELOPE_BYTES = 256 * 1024
 GATHER_S = 0.1
-"""Least time between two envelopes, in seconds, unless one is full. A message after a silence goes at once. An
-envelope costs about 1 ms of CPU where gRPC for Python sends it, and a transaction at the collector."""
+"""Least time between two envelopes, in seconds, unless one is full. A message after a silence goes at once.
+An envelope costs about 1 ms of CPU where gRPC for Python sends it, and a transaction at the collector."""
 
 _MOST_REASONS = 20
 """Different reasons of rejections that are logged; the collector's table has them all."""

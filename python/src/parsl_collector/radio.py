@@ -147,7 +147,7 @@ class _Sender(MonitoringRadioSender):
             radio.spool,
             radio.spool_bytes,
             radio.fallback_after,
-            AgentOptions(radio.spool, radio.node_interval) if radio.agent else None,
+            AgentOptions(radio.spool, radio.node_interval, radio.fallback_after) if radio.agent else None,
         )
 
     def send(self, message: object) -> None:

@@ -53,7 +53,10 @@ def main(directory: str) -> None:
                 max_workers_per_node=1,
                 encrypted=False,
                 provider=LocalProvider(init_blocks=1, max_blocks=1),
-                remote_monitoring_radio=CollectorRadio(radios=["grpc", "filesystem"], fallback_after=1),
+                # Without an agent, which would do the same for them: its log is not in the run's directory.
+                remote_monitoring_radio=CollectorRadio(
+                    radios=["grpc", "filesystem"], fallback_after=1, agent=False
+                ),
             )
         ],
         monitoring=hub,

@@ -89,7 +89,7 @@ def show_ledger(connection: sqlite3.Connection, run_id: str) -> None:
     ).fetchone()
     print(
         f"  {stored} stored and {rejected} rejected, from {senders} senders: "
-        "the submit process and its workers"
+        "the submit process, its workers and their agent"
     )
 
 

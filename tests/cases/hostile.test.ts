@@ -99,6 +99,19 @@ test("a request that is larger than the limit is refused and is no end of the co
   await assertGoodClientWorks(t);
 });
 
+test("a call for one envelope takes the first, and nothing of which nobody would hear", async (t) => {
+  const { address } = shared().collector;
+  const runId = newRunId();
+  const envelope = lengthDelimited(1, envelopeOf([sample(1)], { senderId: newSenderId(), runId, first: 1 }));
+  const more = lengthDelimited(2, envelopeOf([sample(2)], { senderId: newSenderId(), runId, first: 1 }));
+
+  const code = await post(address, frame(0, Buffer.concat([envelope, more])));
+
+  t.is(code, status.OK);
+  t.is(shared().db.value("SELECT count(*) FROM resource WHERE run_id = ?", runId), 1);
+  await assertGoodClientWorks(t);
+});
+
 test("bytes that are no envelope are refused for good, with the reason", async (t) => {
   const { service } = shared();
 

@@ -39,6 +39,9 @@ const keepaliveTimeoutMs = 20_000;
 /** How long clients may take to end their connections after their streams have been ended, in ms. */
 const closePatienceMs = 1_000;
 
+/** The name under which the ledger knows this radio. */
+const radioName = "grpc";
+
 const serviceName = "parsl_collector.v1.CollectorService";
 
 export interface GrpcReceiverOptions {
@@ -151,7 +154,7 @@ export class GrpcReceiver implements RadioReceiver {
     const answers = new StreamAnswers(call);
     this.#streams.add(answers);
     call.on("data", (request: Buffer) => {
-      for (const acknowledgement of this.#accept(request)) answers.await(acknowledgement);
+      for (const acknowledgement of this.#acceptAll(request)) answers.await(acknowledgement);
       this.#heedRoom();
     });
     call.on("end", () => answers.endWhenAnswered());
@@ -165,8 +168,10 @@ export class GrpcReceiver implements RadioReceiver {
 
   async #send(request: Buffer, answer: sendUnaryData<SendMessagesResponse>): Promise<void> {
     try {
-      const [acknowledgement] = await Promise.all(this.#accept(request).slice(0, 1));
-      answer(null, { acknowledgement });
+      const read = tryRead(request);
+      if (read instanceof CollectorError) throw read;
+      // Of more of them, which this call has not, nobody would hear.
+      answer(null, { acknowledgement: await this.#inbox.accept(read[0], radioName) });
     } catch (cause) {
       answer(statusOf(cause));
     }
@@ -181,15 +186,10 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   /** An answer for each envelope, one at least. */
-  #accept(request: Buffer): Promise<Acknowledgement>[] {
-    let envelopes: Uint8Array[];
-    try {
-      envelopes = envelopesIn(request);
-    } catch (cause) {
-      const reason = `read a request: ${reasonOf(cause)}`;
-      return [Promise.reject(new CollectorError("invalid-envelope", reason, { cause }))];
-    }
-    return envelopes.map((envelope) => this.#inbox.accept(envelope, "grpc"));
+  #acceptAll(request: Buffer): Promise<Acknowledgement>[] {
+    const read = tryRead(request);
+    if (read instanceof CollectorError) return [Promise.reject(read)];
+    return read.map((envelope) => this.#inbox.accept(envelope, radioName));
   }
 
   /** Pauses all streams, those that will open included, until the inbox has room again. */
@@ -203,6 +203,15 @@ export class GrpcReceiver implements RadioReceiver {
       this.#paused = false;
       for (const stream of this.#streams) stream.resume();
     });
+  }
+}
+
+/** The envelopes of a request, one at least, or why its bytes are none. */
+function tryRead(request: Buffer): ReturnType<typeof envelopesIn> | CollectorError {
+  try {
+    return envelopesIn(request);
+  } catch (cause) {
+    return new CollectorError("invalid-envelope", `read a request: ${reasonOf(cause)}`, { cause });
   }
 }
 

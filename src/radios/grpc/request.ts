@@ -5,7 +5,7 @@ const envelopeField = 1;
 const moreEnvelopesField = 2;
 
 /** The bytes of the envelopes in a request, one at least, in their order. Throws for bytes that are no request. */
-export function envelopesIn(request: Uint8Array): Uint8Array[] {
+export function envelopesIn(request: Uint8Array): [Uint8Array, ...Uint8Array[]] {
   const reader = new BinaryReader(request);
   let first: Uint8Array | undefined;
   const more: Uint8Array[] = [];

@@ -122,12 +122,12 @@ export class MessageStream {
     while (this.#writable && this.#written < this.#unanswered.length) {
       const envelopes: Uint8Array[] = [];
       let bytes = 0;
-      for (const { envelope } of this.#unanswered.slice(this.#written)) {
-        envelopes.push(envelope.bytes);
-        bytes += envelope.bytes.length;
-        if (bytes >= fullRequestBytes) break;
+      for (; bytes < fullRequestBytes; this.#written += 1) {
+        const next = this.#unanswered[this.#written];
+        if (next === undefined) break;
+        envelopes.push(next.envelope.bytes);
+        bytes += next.envelope.bytes.length;
       }
-      this.#written += envelopes.length;
       this.#writable = this.#call.write(envelopes);
     }
   }

@@ -173,16 +173,18 @@ def test_a_worker_that_is_killed_loses_nothing_that_it_handed_over(tmp_path, hom
         assert count(running.database, "resource") == 5000
 
 
+ONE_AND_THEN_MORE = """
+sender = radio.create_sender()
+sender.send(resource_info(0))
+say("sent")
+heard()
+for n in range(1, 1000):
+    sender.send(resource_info(n))
+"""
+
+
 def test_an_agent_that_is_killed_is_started_again_and_nothing_is_lost(tmp_path, homes):
-    program = """
-        sender = radio.create_sender()
-        sender.send(resource_info(0))
-        say("sent")
-        heard()
-        for n in range(1, 1000):
-            sender.send(resource_info(n))
-        """
-    with collector(tmp_path / "m.db") as running, worker(running.address, program) as process:
+    with collector(tmp_path / "m.db") as running, worker(running.address, ONE_AND_THEN_MORE) as process:
         assert process.stdout.readline() == '"sent"\n'
         wait_until(lambda: count(running.database, "resource") == 1, "the first row")
         (agent,) = agents(running)
@@ -196,15 +198,7 @@ def test_an_agent_that_is_killed_is_started_again_and_nothing_is_lost(tmp_path, 
 
 
 def test_when_the_collector_is_killed_the_agent_keeps_what_its_workers_leave(tmp_path, homes):
-    program = """
-        sender = radio.create_sender()
-        sender.send(resource_info(0))
-        say("sent")
-        heard()
-        for n in range(1, 1000):
-            sender.send(resource_info(n))
-        """
-    with collector(tmp_path / "m.db") as first, worker(first.address, program) as process:
+    with collector(tmp_path / "m.db") as first, worker(first.address, ONE_AND_THEN_MORE) as process:
         assert process.stdout.readline() == '"sent"\n'
         wait_until(lambda: count(first.database, "resource") == 1, "the first row")
         first.kill()

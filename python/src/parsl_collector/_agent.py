@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from parsl_collector._link import FALLBACK_AFTER_S
 from parsl_collector._node import CollectorStartError, find_node, find_server
-from parsl_collector._roads import GRPC, RoadSpec
+from parsl_collector._roads import BUILT_IN, GRPC, RoadSpec
 from parsl_collector._secret import write_secret
 from parsl_collector._start import last_words, read_ready_line
 
@@ -38,9 +38,6 @@ _MOST_SOCKET_PATH = 90
 """Bytes; Linux takes 107, and the agent makes the socket in a directory beside its place."""
 
 _LOOK_AGAIN_S = 0.02
-
-_RADIOS = (GRPC, "filesystem", "udp", "unix")
-"""Those that the agent has too: a radio of the user's own is one of Python."""
 
 
 class AgentError(Exception):
@@ -80,7 +77,7 @@ class NodeAgent:
     def reach(self) -> socket.socket:
         """Connects to it, and starts it first where it does not run. Raises AgentError."""
         for spec in self._upstream:
-            if spec.radio not in _RADIOS:
+            if spec.radio not in (GRPC, *BUILT_IN):  # one of the user's own is one of Python
                 raise AgentError(f"the agent has no radio {spec.radio!r}")
         try:
             deadline = time.monotonic() + START_TIMEOUT_S

@@ -43,12 +43,15 @@ class AgentRoute:
         with self._flow.changed:
             self._connection = connection
         ended: list[str] = []
+
+        def is_ended() -> bool:
+            return bool(ended) or self._is_left
+
         reader = threading.Thread(
             target=self._read, args=(connection, ended), name="parsl-collector-answers", daemon=True
         )
         reader.start()
         try:
-            is_ended = lambda: bool(ended) or self._is_left  # noqa: E731
             while (envelope := self._flow.take(is_ended, waits=False)) is not None:
                 connection.sendall(HEAD.pack(len(envelope), ENVELOPE) + envelope)
             return ended[0] if ended else "it is left"
@@ -77,15 +80,14 @@ class AgentRoute:
         return True
 
     def _read(self, connection: socket.socket, ended: list[str]) -> None:
-        reason = "the agent ended the connection"
         try:
-            while True:
+            kind = 0
+            while kind != REFUSAL:  # with which the agent ends the connection
                 kind, payload = receive_frame(connection)
                 if kind == ACKNOWLEDGEMENT:
                     self._flow.acknowledge(pb.Acknowledgement.FromString(payload))
-                elif kind == REFUSAL:
-                    reason = payload.decode(errors="replace")
-                    self._flow.refuse(reason)
+            reason = payload.decode(errors="replace")
+            self._flow.refuse(reason)
         except OSError as e:
             reason = str(e)
         except Exception as e:

@@ -25,7 +25,7 @@ from parsl.utils import setproctitle
 
 from parsl_collector._channel import get_status, import_grpc, open_channel
 from parsl_collector._collector_process import CollectorCommand, CollectorProcess, CollectorStartError
-from parsl_collector._encode import encode, unreadable
+from parsl_collector._encode import encode, unreadable, unreadable_text
 from parsl_collector._filesystem_road import files_in
 from parsl_collector._log import logger_of
 from parsl_collector._queue import Unreadable, messages_in
@@ -233,7 +233,7 @@ class _Drain:
                 is_end = True
             elif isinstance(message, Unreadable):
                 logger.error("A message is unreadable: %s", message.reason)
-                self._sender.add(unreadable(message.reason, message.thing))
+                self._sender.add(unreadable_text(message.reason, message.text))
             else:
                 for encoded in encode(message):
                     self._sender.add(encoded)

@@ -64,10 +64,19 @@ def kind_name(tagged: object) -> str:
 
 def unreadable(reason: str, thing: object, run_id: str = "") -> Encoded:
     """What is sent in place of something that is no message."""
+    return unreadable_text(reason, text_of(thing), run_id)
+
+
+def text_of(thing: object) -> str:
+    """What a thing is, for a person."""
     try:
-        text = repr(thing)
+        return repr(thing)
     except Exception as e:
-        text = f"<{type(thing).__name__} whose repr raises {type(e).__name__}>"
+        return f"<{type(thing).__name__} whose repr raises {type(e).__name__}>"
+
+
+def unreadable_text(reason: str, text: str, run_id: str = "") -> Encoded:
+    """The same for a thing of which there is only the text."""
     if len(text) > _MOST_TEXT:
         text = f"{text[:_MOST_TEXT]}... [{len(text)} characters]"
     message = pb.UnreadableMessage(reason=_visible(reason), text=_visible(text))

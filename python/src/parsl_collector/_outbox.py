@@ -177,7 +177,7 @@ class Outbox:
 
     # What the link asks and says.
 
-    def next(self, waits: bool = True) -> bytes | None:
+    def next(self, waits: bool) -> bytes | None:
         request = self._next_spooled()
         if request is not None:
             return request
@@ -187,7 +187,7 @@ class Outbox:
     def heartbeat(self) -> bytes:
         return self._head(tells=False).SerializeToString()
 
-    def pause_s(self, waits: bool = True) -> float | None:
+    def pause_s(self, waits: bool) -> float | None:
         silence = self._silence_left_s()
         return self._gathering_s(waits) if silence is None else silence
 

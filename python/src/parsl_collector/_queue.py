@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from parsl.monitoring.message_type import MessageType
 from parsl.multiprocessing import SpawnContext
 
+from parsl_collector._encode import text_of
+
 GATHER_S = 0.1
 """Least time between two batches, in seconds. A message after a silence goes at once. A batch costs 0.2 ms of
 CPU, in a process whose other threads wait meanwhile."""
@@ -30,8 +32,8 @@ class Unreadable(NamedTuple):
     """What comes out in place of a message that could not be pickled or unpickled."""
 
     reason: str
-    thing: object
-    """For a person: what it was, or nothing."""
+    text: str
+    """For a person: what it was."""
 
 
 class MessageQueue(multiprocessing.queues.Queue):
@@ -98,7 +100,7 @@ class MessageQueue(multiprocessing.queues.Queue):
         if kind is MessageType.NODE_INFO and type(body) is dict:
             body = self._without_known_packages(body)
             message = (kind, body)
-        return message if _is_plain_dict(body) or _is_plain(body) else _alone(message)
+        return message if _is_plain(body) else _alone(message)
 
     def _without_known_packages(self, body: dict[str, Any]) -> dict[str, Any]:
         """A manager's list of all that is installed, 1 kB, comes with each of its messages, which are two a
@@ -121,7 +123,7 @@ def messages_in(batch: Iterable[Any]) -> Iterator[Any]:
         try:
             message = pickle.loads(item.pickled)
         except Exception as e:  # unpickling may raise anything
-            message = Unreadable(f"it cannot be unpickled: {type(e).__name__}: {e}", None)
+            message = Unreadable(f"it cannot be unpickled: {type(e).__name__}: {e}", text_of(None))
         yield message
 
 
@@ -133,30 +135,10 @@ def _alone(message: Any) -> _Alone | Unreadable:
     try:
         return _Alone(bytes(multiprocessing.reduction.ForkingPickler.dumps(message)))
     except Exception as e:  # pickling may raise anything
-        return Unreadable(f"it cannot be pickled: {type(e).__name__}: {e}", _text_of(message))
-
-
-def _text_of(thing: object) -> str:
-    try:
-        return repr(thing)
-    except Exception as e:
-        return f"<{type(thing).__name__} whose repr raises {type(e).__name__}>"
+        return Unreadable(f"it cannot be pickled: {type(e).__name__}: {e}", text_of(message))
 
 
 _SIMPLE = frozenset((str, int, float, bool, type(None), bytes))
-_SIMPLE_OR_TIME = _SIMPLE | {datetime.datetime}
-
-
-def _is_plain_dict(body: Any) -> bool:
-    """The same as `_is_plain` for what most messages are, in a third of the time."""
-    if type(body) is not dict or not _SIMPLE_OR_TIME.issuperset(map(type, body.values())):
-        return False
-    if not _TEXT.issuperset(map(type, body)):
-        return False
-    return all(value.tzinfo is None for value in body.values() if type(value) is datetime.datetime)
-
-
-_TEXT = frozenset((str,))
 
 
 def _is_plain(value: Any) -> bool:

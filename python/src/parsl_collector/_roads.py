@@ -20,7 +20,7 @@ ENTRY_POINTS = "parsl_collector.radios"
 """Group of the entry points by which a package brings radios: each is a class made as Road(address, key)."""
 
 GRPC = "grpc"
-_BUILT_IN = ("filesystem", "udp", "unix")
+BUILT_IN = ("filesystem", "udp", "unix")
 """Their modules are loaded when they are used: a worker is spared what it does not need."""
 
 
@@ -60,13 +60,13 @@ def find_radio(radio: str | type) -> Callable[[str, bytes | None], Road]:
     """The class of a radio's roads. Raises ValueError when no radio has this name."""
     if not isinstance(radio, str):
         return radio
-    if radio in _BUILT_IN:
+    if radio in BUILT_IN:
         return importlib.import_module(f"parsl_collector._{radio}_road").Road
     entry_points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     for entry_point in entry_points:
         if entry_point.name == radio:
             return entry_point.load()
-    names = (GRPC, *_BUILT_IN, *sorted(entry_point.name for entry_point in entry_points))
+    names = (GRPC, *BUILT_IN, *sorted(entry_point.name for entry_point in entry_points))
     raise ValueError(f"load radio {radio!r}: no radio has this name; known are {', '.join(names)}")
 
 

@@ -30,8 +30,8 @@ export interface AgentOptions {
   readonly clock?: Clock;
 }
 
-/** Least time between two departures of the node's envelopes, in ms. Each costs the collector a transaction: at 10 a
- *  second instead of 150, two busy workers cost it a third. */
+/** Least time between two departures of the node's envelopes, in ms. Each costs the collector a transaction, and two
+ *  busy workers made 150 a second. */
 const gatherMs = 100;
 
 /** One process a node: takes envelopes from all its workers, forwards them over one stream, and samples the
@@ -171,10 +171,10 @@ export class Agent implements Inbox, AsyncDisposable {
     if (client !== undefined) {
       this.#ending.add(client);
       // Its warning has told what it left, and its spool has it.
-      void client.close().then(
-        () => this.#ending.delete(client),
-        () => this.#ending.delete(client),
-      );
+      void client
+        .close()
+        .catch(() => undefined)
+        .finally(() => this.#ending.delete(client));
     }
     await Promise.allSettled([...this.#ending].map((one) => one.close(patience)));
   }

@@ -36,8 +36,10 @@ await Promise.all(
 clearInterval(progress);
 
 const failed = results.filter(({ counts }) => counts.failed > 0);
+// Last, where whoever reads only the end of the output finds them.
+for (const result of failed) reportFailure(result);
 const total = sumOf(results.map(({ counts }) => counts));
-if (failed.length > 0) console.log(`\nfailed: ${failed.map(({ name }) => name).join(", ")}`);
+if (failed.length > 0) console.log(`\nfailed:\n${failed.flatMap(failuresOf).join("\n")}`);
 if (failed.length > 0 || total.passed === 0) process.exitCode = 1;
 console.log(`\n${inWords(total)}`);
 
@@ -55,26 +57,42 @@ async function runStep({ name, run, counts: countsOf, progress: pattern }) {
   });
   running.delete(name);
   const counts = countsOf(ended);
-  results.push({ name, counts });
+  results.push({ name, ended, counts });
   report(name, ended, counts, pattern !== undefined);
 }
 
-function report(name, { output, seconds, timedOut }, counts, isSuite) {
+function report(name, { output, seconds }, counts, isSuite) {
   const mark = counts.failed === 0 ? "✔" : "✖";
   const told = isSuite ? inWords(counts) : "";
   console.log(`${mark} ${name.padEnd(26)} ${`${seconds.toFixed(1)} s`.padStart(8)}  ${told}`.trimEnd());
-  const lines = output.trimEnd().split("\n");
-  if (counts.failed > 0) {
-    if (timedOut) console.log(`  ${name}: not done after ${seconds.toFixed(0)} s, and ended`);
-    console.log(lines.map((line) => `  │ ${line}`).join("\n"));
-  } else if (counts.skipped > 0) {
-    console.log(
-      lines
-        .filter((line) => /^SKIPPED|^ {2}- /.test(line))
-        .map((line) => `  │ ${line.trim()}`)
-        .join("\n"),
-    );
+  if (counts.failed === 0 && counts.skipped > 0) {
+    printIndented(linesOf(output).filter((line) => /^SKIPPED|^ {2}- /.test(line)));
   }
+}
+
+/** What a step that failed said, without the tests of it that passed. */
+function reportFailure({ name, ended: { code, output, seconds, timedOut } }) {
+  const how = timedOut ? `not done after ${seconds.toFixed(0)} s, and ended` : `exit code ${code}`;
+  console.log(`\n✖ ${name}: ${how}`);
+  printIndented(linesOf(output).filter((line) => !/^ {2}✔ | PASSED +\[|^$/.test(line)));
+}
+
+/** The step and, as far as its output says them, its tests that failed; and of one that was cut off, the last words. */
+function failuresOf({ name, ended: { output, timedOut } }) {
+  const lines = linesOf(output);
+  const tests = lines.filter((line) => /^(FAILED|ERROR) |^ {2}✖ /.test(line));
+  return [
+    `  ${name}`,
+    ...[...tests, ...(timedOut ? lines.slice(-3) : [])].map((line) => `    ${line.trim()}`),
+  ];
+}
+
+function linesOf(output) {
+  return output.trimEnd().split("\n");
+}
+
+function printIndented(lines) {
+  if (lines.length > 0) console.log(lines.map((line) => `  │ ${line}`).join("\n"));
 }
 
 function sayProgress() {

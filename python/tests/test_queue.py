@@ -40,6 +40,21 @@ def test_what_comes_in_a_moment_comes_out_together():
     assert len(queue.get(timeout=30)) > 10
 
 
+def test_a_program_that_never_stops_putting_is_heard_meanwhile(monkeypatch):
+    queue = MessageQueue()
+    prepared = queue._prepared
+
+    def put_one_more(message):
+        if message[1]["task_id"] < 20_000:  # an end, should the first batch wait for it
+            queue.put(task_info(message[1]["task_id"] + 1))
+        return prepared(message)
+
+    monkeypatch.setattr(queue, "_prepared", put_one_more)
+    queue.put(task_info(0))
+
+    assert take(queue, 1) == [task_info(0)]
+
+
 class Unreachable:
     """Something that cannot be put into any queue."""
 

@@ -27,6 +27,9 @@ GATHER_S = 0.1
 """Least time between two batches, in seconds. A message after a silence goes at once. A batch costs 0.2 ms of
 CPU, in a process whose other threads wait meanwhile."""
 
+_MOST_IN_BATCH = 1000
+"""Messages. The reader takes a batch as a whole into its memory."""
+
 
 class Unreadable(NamedTuple):
     """What comes out in place of a message that could not be pickled or unpickled."""
@@ -85,10 +88,11 @@ class MessageQueue(multiprocessing.queues.Queue):
 
     def _hand_on(self) -> None:
         with self._handing_on:  # in the order of the calls
-            batch = []
-            while self._gathered:
-                batch.append(self._prepared(self._gathered.popleft()))
-            if batch and not self._closed:
+            # What is there now: a program that goes on putting may be as fast as this, and would have no end.
+            left = len(self._gathered)
+            while left > 0 and not self._closed:
+                batch = [self._prepared(self._gathered.popleft()) for _ in range(min(left, _MOST_IN_BATCH))]
+                left -= len(batch)
                 super().put(batch)
 
     def _prepared(self, message: Any) -> Any:

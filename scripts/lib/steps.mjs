@@ -16,7 +16,7 @@ import { environment, nodePath, root, venvPython } from "./repository.mjs";
  *    progress?: RegExp,
  *  }} Step */
 
-const checkBoundSeconds = 3 * 60;
+const checkBoundSeconds = 5 * 60;
 const suiteBoundSeconds = 15 * 60;
 
 /** Ruff's settings are those of python/, from where they hold for the other folders too. */
@@ -67,7 +67,7 @@ export function ava({ fast }) {
 /** Files of python/tests that take about as long as all others together. */
 const longPythonTests = ["test_shutdown.py", "test_workflows.py"].map((name) => `python/tests/${name}`);
 
-/** The tests of the Parsl plugin. They mostly wait, so they run as two halves side by side; a new file is among the
+/** The tests of the Parsl plugin. They are counted as two parts, so that one knows how far they are; a new file is among the
  *  rest. In a fast run only those that start no programs: of the encoding.
  *  @returns {Step[]} */
 export function pytest({ fast }) {

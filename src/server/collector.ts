@@ -131,7 +131,9 @@ function openReceiver(
 function unlessBlocked<T>(sink: Sink, ask: () => Promise<T>): Promise<T | undefined> {
   if (sink.blockedReason !== undefined) return Promise.resolve(undefined);
   return new Promise((resolve, reject) => {
-    const forget = sink.whenBlocked(() => resolve(undefined));
+    const forget = sink.whenBlocked((reason) => {
+      if (reason !== undefined) resolve(undefined);
+    });
     void ask().then(resolve, reject).finally(forget);
   });
 }

@@ -14,6 +14,14 @@ export interface Arrival {
 /** What a sink knows for a status request. */
 export type SinkStatus = Pick<GetStatusResponse, "total" | "senders" | "runs">;
 
+/** Messages of all senders that are not stored, though others that they sent are. */
+export interface Losses {
+  /** Of which nothing is known: on their way still, or lost. */
+  readonly missing: number;
+  /** That their senders say they gave up. */
+  readonly lost: number;
+}
+
 /** Where batches end. One call at a time: the next `store` comes after the last has settled. */
 export interface Sink extends AsyncDisposable {
   /** Stores a group of encoded envelopes atomically with the ledger, and says what became of each, in
@@ -27,6 +35,6 @@ export interface Sink extends AsyncDisposable {
   readonly failed: Promise<CollectorError>;
   /** Why the store cannot be written now; undefined while it can. */
   readonly blockedReason: string | undefined;
-  /** Calls `tell` the next time that the store cannot be written. Returns how to take that back. */
-  whenBlocked(tell: () => void): () => void;
+  /** Calls `tell` each time that this changes, with the reason. Returns how to take that back. */
+  whenBlocked(tell: (reason: string | undefined) => void): () => void;
 }

@@ -1,8 +1,12 @@
-import type { Outcome, SinkStatus } from "../sink.js";
+import type { Losses, Outcome, SinkStatus } from "../sink.js";
 import type { FileOptions } from "./file.js";
 
 /** What the writer's thread is given when it starts. */
-export type WriterData = FileOptions;
+export interface WriterData extends FileOptions {
+  /** Radios that are told apart in what the writer counts, and the memory for that. */
+  readonly radios: readonly string[];
+  readonly counts: SharedArrayBuffer;
+}
 
 export interface PackedGroup {
   readonly packed: Uint8Array;
@@ -13,7 +17,11 @@ export interface PackedGroup {
 }
 
 /** A call from the main thread. Envelopes are packed into one buffer, which is handed over, not copied. */
-export type Call = { readonly store: PackedGroup } | { readonly status: string } | { readonly close: true };
+export type Call =
+  | { readonly store: PackedGroup }
+  | { readonly status: string }
+  | { readonly losses: true }
+  | { readonly close: true };
 
 /** What the writer's thread says: that it is open, or never will be; answers, in the order of the calls;
  *  and, at any time, that the file cannot be written now. */
@@ -22,4 +30,5 @@ export type Report =
   | { readonly failed: { readonly message: string } }
   | { readonly stored: readonly Outcome[] }
   | { readonly status: SinkStatus }
+  | { readonly losses: Losses }
   | { readonly blocked: string | undefined };

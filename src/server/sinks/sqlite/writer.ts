@@ -7,12 +7,13 @@ import { nowMicros, utcText, type Micros } from "../../../model/time.js";
 import { readEnvelope, readMessage, type ReceivedEnvelope } from "../../envelope-reader.js";
 import { factsOf, type Context } from "../../rows/facts.js";
 import { kindName } from "../../../model/kinds.js";
-import type { Arrival, Outcome, SinkStatus } from "../sink.js";
+import { StoreCounts } from "../../store-counts.js";
+import type { Arrival, Losses, Outcome, SinkStatus } from "../sink.js";
 import { damageCure, isDamage } from "./damage.js";
 import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { Senders, type Sender } from "./senders.js";
-import { readStatus } from "./status.js";
+import { readLosses, readStatus } from "./status.js";
 import { Tables } from "./tables.js";
 
 /** Senders that are kept in memory from one group to the next. */
@@ -46,17 +47,24 @@ export class SqliteWriter {
   readonly #rollback;
   readonly #onBlocked: OnBlocked;
   readonly #wait: (attempt: number) => void;
+  readonly #storeCounts: StoreCounts;
   /** The journal mode, and why. */
   readonly journal: string;
   #dataVersion: unknown;
   #blocked = false;
 
   /** Opens and prepares the file, waiting while another holds it. `wait` blocks this thread between two
-   *  attempts, the number of which (from 0) it is told. */
-  constructor(options: FileOptions, onBlocked: OnBlocked, wait: (attempt: number) => void) {
+   *  attempts, the number of which (from 0) it is told. `counts` are told what is stored. */
+  constructor(
+    options: FileOptions,
+    onBlocked: OnBlocked,
+    wait: (attempt: number) => void,
+    counts = new StoreCounts([]),
+  ) {
     this.#path = options.path;
     this.#onBlocked = onBlocked;
     this.#wait = wait;
+    this.#storeCounts = counts;
     this.#db = openFile(options.path);
     try {
       const { journalMode, because } = this.#whenFree(() => prepareFile(this.#db, options));
@@ -76,7 +84,14 @@ export class SqliteWriter {
   /** Stores a group; see Sink.store. Blocks this thread for as long as the file cannot be written. */
   store(group: readonly Arrival[]): Outcome[] {
     const now = nowMicros();
+    const beganMs = performance.now();
     const read = group.map(({ envelope, radio }) => ({ envelope: readEnvelope(envelope), radio }));
+    const outcomes = this.#storeRead(read, now);
+    this.#storeCounts.commit((performance.now() - beganMs) / 1_000, nowMicros());
+    return outcomes;
+  }
+
+  #storeRead(read: readonly ReadArrival[], now: Micros): Outcome[] {
     try {
       return this.#whenFree(() => this.#transaction(read, now, false));
     } catch (cause) {
@@ -93,6 +108,10 @@ export class SqliteWriter {
 
   status(runId: string): SinkStatus {
     return this.#whenFree(() => readStatus(this.#db, runId, nowMicros() / 1000));
+  }
+
+  losses(): Losses {
+    return this.#whenFree(() => readLosses(this.#db));
   }
 
   /** Tries rejected messages again, for a table may take now what none did before: by their numbers in
@@ -146,6 +165,7 @@ export class SqliteWriter {
 
   #transaction(group: readonly ReadArrival[], now: Micros, carefully: boolean): Outcome[] {
     return this.#inTransaction(() => {
+      this.#storeCounts.discard(); // what an attempt before this one counted
       const outcomes = group.map(({ envelope, radio }): Outcome =>
         "invalid" in envelope
           ? envelope
@@ -205,7 +225,9 @@ export class SqliteWriter {
     const sender = this.#senders.hear(envelope, radio, now);
     const { sequences } = envelope;
     const rejections =
-      sequences === undefined ? [] : this.#storeMessages(envelope, sequences.first, sender, now, carefully);
+      sequences === undefined
+        ? []
+        : this.#storeMessages(envelope, radio, sequences.first, sender, now, carefully);
     if (sequences !== undefined) sender.sequences.add(sequences);
     return {
       senderId: envelope.senderId,
@@ -220,6 +242,7 @@ export class SqliteWriter {
 
   #storeMessages(
     envelope: ReceivedEnvelope,
+    radio: string,
     first: number,
     sender: Sender,
     now: Micros,
@@ -230,6 +253,7 @@ export class SqliteWriter {
     const { counts, sequences } = sender;
     if (sequences.includes({ first, last })) {
       counts.repeated += messages.length;
+      for (const message of messages) this.#storeCounts.add(radio, kindOf(message), "repeated");
       return this.#rejectionsOf(sender, first, last);
     }
     const overlaps = first <= sequences.highest;
@@ -239,6 +263,7 @@ export class SqliteWriter {
       // A sender that reconnects resends its whole window, so a known number is a repeat and not a fault.
       if (overlaps && sequences.has(sequence)) {
         counts.repeated += 1;
+        this.#storeCounts.add(radio, kindOf(message), "repeated");
         return;
       }
       const reason =
@@ -249,16 +274,18 @@ export class SqliteWriter {
             : this.#storeMessage(message, envelope, sender, now);
       if (reason === undefined) {
         counts.stored += 1;
+        this.#storeCounts.add(radio, kindOf(message), "stored");
         return;
       }
       counts.rejected += 1;
+      this.#storeCounts.add(radio, kindOf(message), "rejected");
       refused += 1;
       const known = "unreadable" in message ? undefined : message;
       this.#rejected.add({
         senderId: sender.senderId,
         sequence,
         runId: runIdIn(known) ?? (envelope.context.runId || null),
-        kind: known === undefined ? "UNREADABLE" : kindName(known),
+        kind: kindOf(message),
         reason,
         receivedAt: utcText(now),
         message: envelope.bytesOf(index),
@@ -278,6 +305,7 @@ export class SqliteWriter {
     const applied = this.#apply(message, envelope.context);
     if ("refused" in applied) return applied.refused;
     if (applied.duplicate) sender.counts.duplicateRows += 1;
+    this.#storeCounts.addTime(applied.at);
     const delay = now - applied.at;
     if (sender.leastDelayUs === null || delay < sender.leastDelayUs) sender.leastDelayUs = delay;
     return undefined;
@@ -354,6 +382,10 @@ export class SqliteWriter {
     const cure = isDamage(cause) ? `; ${damageCure}` : "";
     return new CollectorError("database", `${act} ${this.#path}: ${reasonOf(cause)}${cure}`, { cause });
   }
+}
+
+function kindOf(message: ReceivedEnvelope["messages"][number]): string {
+  return "unreadable" in message ? "UNREADABLE" : kindName(message);
 }
 
 function runIdIn(message: Parameters<typeof factsOf>[0] | undefined): string | undefined {

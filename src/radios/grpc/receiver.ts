@@ -1,6 +1,7 @@
 import {
   Server,
   ServerCredentials,
+  ServerInterceptingCall,
   setLogger,
   status,
   type sendUnaryData,
@@ -25,6 +26,8 @@ import {
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { Inbox, RadioReceiver } from "../radio.js";
+import { Listener } from "./listener.js";
+import { Refusals } from "./refusals.js";
 import { envelopesIn } from "./request.js";
 
 /** Largest request, in bytes. A sender splits its envelopes at 256 KiB; this is for one large message
@@ -35,6 +38,12 @@ const largestRequestBytes = 64 * 1024 * 1024;
  *  that nobody would end otherwise. */
 const keepaliveMs = 60_000;
 const keepaliveTimeoutMs = 20_000;
+
+/** How long a connection may be without a call, in ms. Clients of gRPC connect again when they have one. */
+const maxConnectionIdleMs = 5 * 60_000;
+
+/** Calls at one time on one connection. A sender has one stream; what comes beyond is for its gRPC library to hold back. */
+const maxConcurrentStreams = 1_000;
 
 /** How long clients may take to end their connections after their streams have been ended, in ms. */
 const closePatienceMs = 1_000;
@@ -47,6 +56,10 @@ const serviceName = "parsl_collector.v1.CollectorService";
 export interface GrpcReceiverOptions {
   /** "host:port"; port 0 lets the system choose. */
   readonly listen: string;
+  /** Connections that one address may have; see `ListenerOptions`. */
+  readonly connectionsPerPeer?: number | undefined;
+  /** How long a new connection may take until its first call, in ms; see `ListenerOptions`. */
+  readonly firstCallTimeoutMs?: number | undefined;
 }
 
 /** What GetStatus tells, but for what only the receiver knows. */
@@ -65,7 +78,7 @@ export async function openGrpcReceiver(
   const toLog = (text: string): void => logger.debug({ text }, "grpc-js");
   setLogger({ error: toLog, info: toLog, debug: toLog });
   const receiver = new GrpcReceiver(inbox, statusSource, logger);
-  await receiver.listen(options.listen);
+  await receiver.listen(options);
   return receiver;
 }
 
@@ -76,7 +89,8 @@ export class GrpcReceiver implements RadioReceiver {
   readonly #server: Server;
   readonly #health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
   readonly #streams = new Set<StreamAnswers>();
-  #address = "";
+  readonly #refusals: Refusals;
+  #listener: Listener | undefined;
   #paused = false;
   #disposal: Promise<void> | undefined;
 
@@ -84,11 +98,20 @@ export class GrpcReceiver implements RadioReceiver {
     this.#inbox = inbox;
     this.#statusSource = statusSource;
     this.#logger = logger;
+    this.#refusals = new Refusals(logger);
     this.#server = new Server({
       "grpc.max_receive_message_length": largestRequestBytes,
       "grpc.max_send_message_length": -1,
       "grpc.keepalive_time_ms": keepaliveMs,
       "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
+      "grpc.max_connection_idle_ms": maxConnectionIdleMs,
+      "grpc.max_concurrent_streams": maxConcurrentStreams,
+      interceptors: [
+        (_, call) => {
+          this.#listener?.called(call.getPeer());
+          return new ServerInterceptingCall(call);
+        },
+      ],
     });
     const implementation: UntypedServiceImplementation = {
       streamMessages: (call: Stream) => this.#stream(call),
@@ -110,18 +133,22 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   get address(): string {
-    return this.#address;
+    return this.#listener?.address ?? "";
   }
 
-  async listen(address: string): Promise<void> {
-    const host = address.slice(0, address.lastIndexOf(":"));
-    const port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (cause, bound) => {
-        if (cause === null) resolve(bound);
-        else reject(listenError(address, cause));
-      });
-    });
-    this.#address = `${host}:${String(port)}`;
+  /** Connections and calls that were refused, by reason. */
+  get refused(): ReadonlyMap<string, number> {
+    return this.#refusals.counts;
+  }
+
+  async listen(options: GrpcReceiverOptions): Promise<void> {
+    const credentials = ServerCredentials.createInsecure();
+    this.#listener = await Listener.open(
+      this.#server,
+      { ...options, credentials },
+      this.#refusals,
+      this.#logger,
+    );
   }
 
   /** Stops reading, answers what was accepted, and ends the streams with UNAVAILABLE, so that clients
@@ -134,6 +161,7 @@ export class GrpcReceiver implements RadioReceiver {
   /** Ends everything now; what was accepted is not answered. */
   abort(): void {
     this.#server.forceShutdown();
+    this.#listener?.destroy();
   }
 
   async #dispose(): Promise<void> {
@@ -141,13 +169,10 @@ export class GrpcReceiver implements RadioReceiver {
     this.#health.setStatus(serviceName, "NOT_SERVING");
     const reason = new CollectorError("shutting-down", "the collector is shutting down");
     await Promise.all([...this.#streams].map((stream) => stream.drain(reason)));
-    await new Promise<void>((resolve) => {
-      const patience = setTimeout(() => this.#server.forceShutdown(), closePatienceMs);
-      this.#server.tryShutdown(() => {
-        clearTimeout(patience);
-        resolve();
-      });
-    });
+    const patience = setTimeout(() => this.abort(), closePatienceMs);
+    this.#server.tryShutdown(() => undefined); // clients are told to go; the listener knows when they have
+    await this.#listener?.close();
+    clearTimeout(patience);
   }
 
   #stream(call: Stream): void {
@@ -332,16 +357,4 @@ function statusOf(cause: unknown): { code: status; details: string } {
     default:
       return { code: status.INTERNAL, details };
   }
-}
-
-function listenError(address: string, cause: Error): CollectorError {
-  const inUse = cause.message.includes("EADDRINUSE");
-  return new CollectorError(
-    "listen",
-    `listen on ${address}: ` +
-      (inUse
-        ? "the port is in use by another program; name another port, or port 0 to let the system choose"
-        : `${cause.message}; name an address of this machine`),
-    { cause },
-  );
 }

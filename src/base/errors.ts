@@ -8,6 +8,10 @@ export type ErrorCode =
   | "deadline"
   /** Bytes that are no envelope. */
   | "invalid-envelope"
+  /** Nobody knows who we are: no token, or a wrong one. */
+  | "unauthenticated"
+  /** We are known, and may not do this. */
+  | "forbidden"
   /** An option or argument that cannot be used. */
   | "invalid-argument"
   /** A database that cannot be used as it is. */

@@ -3,6 +3,7 @@ import PQueue from "p-queue";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { faultPoint } from "../base/fault-points.js";
 import type { Acknowledgement } from "../model/envelope.js";
+import type { Principal } from "../model/principal.js";
 import type { Inbox } from "../radios/radio.js";
 import type { Arrival, Sink, SinkStatus } from "./sinks/sink.js";
 
@@ -59,21 +60,21 @@ export class Batcher implements Inbox, AsyncDisposable {
     return this.#queuedBytes;
   }
 
-  accept(envelope: Uint8Array, radio: string): Promise<Acknowledgement> {
+  accept(envelope: Uint8Array, radio: string, principal?: Principal): Promise<Acknowledgement> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     this.#queuedBytes += envelope.byteLength;
     if (this.#queuedBytes >= this.#highWaterBytes) this.#room ??= Promise.withResolvers<void>();
     const { promise, resolve, reject } = Promise.withResolvers<Acknowledgement>();
-    this.#waiting.push({ envelope, radio, resolve, reject });
+    this.#waiting.push({ envelope, radio, principal, resolve, reject });
     this.#lastSettled = promise.catch(() => undefined);
     this.#storeNext();
     return promise;
   }
 
   /** The ledger after everything that was accepted before this call. */
-  async status(runId: string): Promise<SinkStatus> {
+  async status(runId: string, principal?: Principal): Promise<SinkStatus> {
     await this.#lastSettled;
-    return await this.#calls.add(() => this.#sink.status(runId));
+    return await this.#calls.add(() => this.#sink.status(runId, principal));
   }
 
   /** Stores what was accepted, then refuses more. */
@@ -109,6 +110,7 @@ export class Batcher implements Inbox, AsyncDisposable {
         if (outcome === undefined)
           throw new CollectorError("internal", "store a group: an outcome is missing");
         if ("acknowledgement" in outcome) waiting.resolve(outcome.acknowledgement);
+        else if ("forbidden" in outcome) waiting.reject(new CollectorError("forbidden", outcome.forbidden));
         else waiting.reject(new CollectorError("invalid-envelope", `read an envelope: ${outcome.invalid}`));
       });
     } catch (cause) {

@@ -142,6 +142,8 @@ test("bytes of any kind are refused with a reason, or each message of theirs is 
       if ("invalid" in outcome) {
         if (outcome.invalid === "" || !("invalid" in envelope)) throw new Error("refused for no reason");
         refused += 1;
+      } else if ("forbidden" in outcome) {
+        throw new Error("forbidden to nobody");
       } else {
         const { senderId, committed } = outcome.acknowledgement;
         if ("invalid" in envelope || envelope.senderId !== senderId) throw new Error("answered to another");

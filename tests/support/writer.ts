@@ -21,7 +21,7 @@ export function arrivals(group: readonly Uint8Array[]): Arrival[] {
 /** Stores a group of envelopes, all of which must be valid. */
 export function acknowledgementsOf(writer: SqliteWriter, group: readonly Uint8Array[]): Acknowledgement[] {
   return writer.store(arrivals(group)).map((outcome) => {
-    if ("invalid" in outcome) throw new Error(`an envelope is invalid: ${outcome.invalid}`);
-    return outcome.acknowledgement;
+    if ("acknowledgement" in outcome) return outcome.acknowledgement;
+    throw new Error(`an envelope is refused: ${JSON.stringify(outcome)}`);
   });
 }

@@ -1,14 +1,21 @@
 import type { CollectorError } from "../../base/errors.js";
 import type { Acknowledgement } from "../../model/envelope.js";
+import type { Principal } from "../../model/principal.js";
 import type { GetStatusResponse } from "../../model/status.js";
 
-/** What became of one envelope: it is on the disk, or its bytes are no envelope and never will be. */
-export type Outcome = { readonly acknowledgement: Acknowledgement } | { readonly invalid: string };
+/** What became of one envelope: it is on the disk, or its bytes are no envelope and never will be, or who brought it
+ *  may not write the runs that it speaks of, and nothing of it is kept. */
+export type Outcome =
+  | { readonly acknowledgement: Acknowledgement }
+  | { readonly invalid: string }
+  | { readonly forbidden: string };
 
-/** The bytes of one envelope as they came, and the name of the radio that brought them. */
+/** The bytes of one envelope as they came, the name of the radio that brought them, and who sent it where that is
+ *  known; who is not known may write all runs. */
 export interface Arrival {
   readonly envelope: Uint8Array;
   readonly radio: string;
+  readonly principal?: Principal | undefined;
 }
 
 /** What a sink knows for a status request. */
@@ -29,8 +36,8 @@ export interface Sink extends AsyncDisposable {
    *  is kept as rejected and takes no other with it. Waits as long as the store cannot be written for now
    *  (a lock, a full disk); rejects only when it never will be. */
   store(group: readonly Arrival[]): Promise<readonly Outcome[]>;
-  /** The ledger, for one run or all. */
-  status(runId: string): Promise<SinkStatus>;
+  /** The ledger, for one run or all; for a principal what is of the runs that it may write. */
+  status(runId: string, principal?: Principal): Promise<SinkStatus>;
   /** Resolves with the first fault after which nothing can be stored any more. */
   readonly failed: Promise<CollectorError>;
   /** Why the store cannot be written now; undefined while it can. */

@@ -1,3 +1,4 @@
+import type { Principal } from "../../../model/principal.js";
 import type { Losses, Outcome, SinkStatus } from "../sink.js";
 import type { FileOptions } from "./file.js";
 
@@ -14,12 +15,14 @@ export interface PackedGroup {
   readonly lengths: readonly number[];
   /** By which radio each came. */
   readonly radios: readonly string[];
+  /** Who sent each; undefined where none of them is known. */
+  readonly principals: readonly (Principal | undefined)[] | undefined;
 }
 
 /** A call from the main thread. Envelopes are packed into one buffer, which is handed over, not copied. */
 export type Call =
   | { readonly store: PackedGroup }
-  | { readonly status: string }
+  | { readonly status: string; readonly principal: Principal | undefined }
   | { readonly losses: true }
   | { readonly close: true };
 

@@ -170,6 +170,11 @@ export const collectorSchema: readonly string[] = [
   last INTEGER NOT NULL,
   PRIMARY KEY (sender, first)
 ) WITHOUT ROWID`,
+  // Which principal (the name of a token or of a certificate) a run belongs to; none where none was asked for.
+  `CREATE TABLE IF NOT EXISTS collector_run_owner (
+  run_id TEXT NOT NULL PRIMARY KEY,
+  owner TEXT NOT NULL
+) WITHOUT ROWID`,
   // Which runs a sender spoke of, and when it last did.
   `CREATE TABLE IF NOT EXISTS collector_sender_run (
   sender INTEGER NOT NULL,

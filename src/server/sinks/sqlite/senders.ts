@@ -134,6 +134,12 @@ export class Senders {
     return sender;
   }
 
+  /** The first run that a sender named; null for one that named none, or is new. */
+  firstRunOf(senderId: string): string | null {
+    const known = this.#known.get(senderId);
+    return known === undefined ? (this.#select.get(senderId)?.run_id ?? null) : known.runId;
+  }
+
   /** The sender spoke of a run; nothing when the run has no name, or one that no table takes. */
   hearOfRun(sender: Sender, runId: string): void {
     if (runId === "" || runId.length > longestName || sender.runs.has(runId)) return;

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import type { Logger } from "../../../base/logger.js";
+import type { Principal } from "../../../model/principal.js";
 import { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Losses, Outcome, Sink, SinkStatus } from "../sink.js";
 import type { FileOptions } from "./file.js";
@@ -109,13 +110,16 @@ export class SqliteSink implements Sink {
     }
     const lengths = group.map(({ envelope }) => envelope.byteLength);
     const radios = group.map(({ radio }) => radio);
-    const answer = await this.#call({ store: { packed, lengths, radios } }, [packed.buffer]);
+    const principals = group.some(({ principal }) => principal !== undefined)
+      ? group.map(({ principal }) => principal)
+      : undefined;
+    const answer = await this.#call({ store: { packed, lengths, radios, principals } }, [packed.buffer]);
     if ("stored" in answer) return answer.stored;
     throw new CollectorError("internal", "store a group: the writer answered something else");
   }
 
-  async status(runId: string): Promise<SinkStatus> {
-    const answer = await this.#call({ status: runId });
+  async status(runId: string, principal?: Principal): Promise<SinkStatus> {
+    const answer = await this.#call({ status: runId, principal });
     if ("status" in answer) return answer.status;
     throw new CollectorError("internal", "read the ledger: the writer answered something else");
   }

@@ -62,19 +62,25 @@ export function readStatus(db: Database.Database, runId: string, nowMs: number):
       const account = accountOf(stored, sequences.lost(row.id), row.last_sequence);
       return senderStatus(row, account, radios.all(row.id));
     });
+  return { total: totalOf(senders), senders, runs: runs(db, runId, nowMs) };
+}
+
+/** What a status says of the runs that may be seen. */
+export function onlyOf({ senders, runs }: SinkStatus, isSeen: (runId: string) => boolean): SinkStatus {
+  const seen = senders.filter(({ runId }) => runId !== "" && isSeen(runId));
+  return { total: totalOf(seen), senders: seen, runs: runs.filter(({ runId }) => isSeen(runId)) };
+}
+
+function totalOf(senders: readonly SenderStatus[]): MessageCounts {
   const sum = (key: keyof MessageCounts): bigint =>
     senders.reduce((total, { counts }) => total + (counts?.[key] ?? 0n), 0n);
   return {
-    total: {
-      stored: sum("stored"),
-      rejected: sum("rejected"),
-      repeated: sum("repeated"),
-      duplicateRows: sum("duplicateRows"),
-      missing: sum("missing"),
-      lost: sum("lost"),
-    },
-    senders,
-    runs: runs(db, runId, nowMs),
+    stored: sum("stored"),
+    rejected: sum("rejected"),
+    repeated: sum("repeated"),
+    duplicateRows: sum("duplicateRows"),
+    missing: sum("missing"),
+    lost: sum("lost"),
   };
 }
 

@@ -28,11 +28,12 @@ function open(): SqliteWriter | undefined {
   }
 }
 
-function unpack({ packed, lengths, radios }: PackedGroup): Arrival[] {
+function unpack({ packed, lengths, radios, principals }: PackedGroup): Arrival[] {
   let start = 0;
   return lengths.map((length, index) => ({
     envelope: packed.subarray(start, (start += length)),
     radio: radios[index] ?? "",
+    principal: principals?.[index],
   }));
 }
 
@@ -43,7 +44,7 @@ if (writer === undefined) {
   report({ opened: writer.journal });
   port.on("message", (call: Call) => {
     if ("store" in call) report({ stored: writer.store(unpack(call.store)) });
-    else if ("status" in call) report({ status: writer.status(call.status) });
+    else if ("status" in call) report({ status: writer.status(call.status, call.principal) });
     else if ("losses" in call) report({ losses: writer.losses() });
     else {
       writer.close();

@@ -10,10 +10,12 @@ import { kindName } from "../../../model/kinds.js";
 import { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Losses, Outcome, SinkStatus } from "../sink.js";
 import { damageCure, isDamage } from "./damage.js";
+import type { Principal } from "../../../model/principal.js";
 import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
+import { Owners } from "./owners.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { Senders, type Sender } from "./senders.js";
-import { readLosses, readStatus } from "./status.js";
+import { onlyOf, readLosses, readStatus } from "./status.js";
 import { Tables } from "./tables.js";
 
 /** Senders that are kept in memory from one group to the next. */
@@ -27,11 +29,8 @@ export function blockThread(attempt: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(500, 20 * 2 ** attempt));
 }
 
-/** An envelope that was read, or why it could not be, and the radio that brought it. */
-interface ReadArrival {
-  readonly envelope: ReturnType<typeof readEnvelope>;
-  readonly radio: string;
-}
+/** An arrival whose envelope was read, or why that could not be. */
+type ReadArrival = Omit<Arrival, "envelope"> & { readonly envelope: ReturnType<typeof readEnvelope> };
 
 /** The only writer of a database file. Synchronous, and all of a group in one transaction: the ledger's
  *  check, the rows, the ledger, the rejected messages. Split, a crash between two would lose a row or
@@ -40,6 +39,7 @@ export class SqliteWriter {
   readonly #db: Database.Database;
   readonly #path: string;
   readonly #senders: Senders;
+  readonly #owners: Owners;
   readonly #tables: Tables;
   readonly #rejected;
   readonly #begin;
@@ -70,6 +70,7 @@ export class SqliteWriter {
       const { journalMode, because } = this.#whenFree(() => prepareFile(this.#db, options));
       this.journal = `${journalMode} (${because})`;
       this.#senders = new Senders(this.#db);
+      this.#owners = new Owners(this.#db);
       this.#tables = new Tables(this.#db);
     } catch (cause) {
       this.#db.close();
@@ -85,7 +86,7 @@ export class SqliteWriter {
   store(group: readonly Arrival[]): Outcome[] {
     const now = nowMicros();
     const beganMs = performance.now();
-    const read = group.map(({ envelope, radio }) => ({ envelope: readEnvelope(envelope), radio }));
+    const read = group.map((arrival) => ({ ...arrival, envelope: readEnvelope(arrival.envelope) }));
     const outcomes = this.#storeRead(read, now);
     this.#storeCounts.commit((performance.now() - beganMs) / 1_000, nowMicros());
     return outcomes;
@@ -106,8 +107,12 @@ export class SqliteWriter {
     }
   }
 
-  status(runId: string): SinkStatus {
-    return this.#whenFree(() => readStatus(this.#db, runId, nowMicros() / 1000));
+  status(runId: string, principal?: Principal): SinkStatus {
+    const status = this.#whenFree(() => readStatus(this.#db, runId, nowMicros() / 1000));
+    if (principal === undefined || principal.runs === "all") return status;
+    // What another collector on this file has given away since.
+    this.#owners.forget();
+    return onlyOf(status, (run) => this.#owners.mayWrite(run, principal));
   }
 
   losses(): Losses {
@@ -166,11 +171,13 @@ export class SqliteWriter {
   #transaction(group: readonly ReadArrival[], now: Micros, carefully: boolean): Outcome[] {
     return this.#inTransaction(() => {
       this.#storeCounts.discard(); // what an attempt before this one counted
-      const outcomes = group.map(({ envelope, radio }): Outcome =>
-        "invalid" in envelope
-          ? envelope
-          : { acknowledgement: this.#storeEnvelope(envelope, radio, now, carefully) },
-      );
+      const outcomes = group.map(({ envelope, radio, principal }): Outcome => {
+        if ("invalid" in envelope) return envelope;
+        const forbidden =
+          principal && this.#owners.claim(envelope, this.#senders.firstRunOf(envelope.senderId), principal);
+        if (forbidden !== undefined) return { forbidden };
+        return { acknowledgement: this.#storeEnvelope(envelope, radio, now, carefully) };
+      });
       this.#tables.flush();
       faultPoint("writer: rows written");
       this.#senders.flush(now);
@@ -214,6 +221,7 @@ export class SqliteWriter {
   #forget(): void {
     this.#tables.forget();
     this.#senders.forget();
+    this.#owners.forget();
   }
 
   #storeEnvelope(

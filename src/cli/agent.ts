@@ -38,6 +38,7 @@ const idleCheckMs = 100;
 export function addAgent(program: Command): void {
   program
     .command("agent")
+    .summary("forward the messages of a node's workers")
     .description(
       "One process a node: take messages from its workers over a unix socket, forward them to a collector over one " +
         "stream, and sample the processes of the tasks that they name.",

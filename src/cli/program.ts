@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
+
 import { Command } from "commander";
 
 import { exitCodes } from "./exit-codes.js";
+import { takeSettings } from "./settings.js";
 
 type AddCommand = (program: Command) => void;
 
@@ -16,16 +19,33 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
 
 /** Parses the command line and runs the command. */
 export async function run(argv: readonly string[]): Promise<void> {
+  const named = commands[argv[2] ?? ""];
+  const program = await programOf(named === undefined ? Object.values(commands) : [named]);
+  takeSettings(program, process.env, () => programOf(Object.values(commands)));
+  await program.parseAsync(argv);
+}
+
+async function programOf(loading: readonly (() => Promise<AddCommand>)[]): Promise<Command> {
   const program = new Command("parsl-collector")
     .description(
       "Monitoring for Parsl that loses nothing: takes messages over gRPC and commits them to SQLite.",
     )
+    .version(version(), "--version", "print the version")
     .showHelpAfterError("(add --help for the options)")
+    .addHelpText(
+      "after",
+      "\nData goes to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 bad options, 3 done, but something is\n" +
+        "missing, lost or refused.\n" +
+        "\nExample:\n  parsl-collector serve --database runinfo/monitoring.db",
+    )
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? exitCodes.done : exitCodes.badOptions);
     });
-  const named = commands[argv[2] ?? ""];
-  const loading = named === undefined ? Object.values(commands) : [named];
   for (const add of await Promise.all(loading.map((load) => load()))) add(program);
-  await program.parseAsync(argv);
+  return program;
+}
+
+function version(): string {
+  const path = new URL("../../../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(path, "utf8")) as { readonly version: string }).version;
 }

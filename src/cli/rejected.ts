@@ -14,9 +14,12 @@ interface RejectedOptions {
   readonly json: boolean;
 }
 
+const exitCodesText = "\nExit codes: 0 done, 1 failed, 2 bad options, 3 some are refused still.";
+
 export function addRejected(program: Command): void {
   const rejected = program
     .command("rejected")
+    .summary("messages that no table took: list, show, retry")
     .description("List, show and try again the messages that no table took; each is kept with the reason.");
   add(rejected, "list", "List them.", (path, { run, json }) => list(path, run ?? "", json));
   add(rejected, "show", "Print one of them, all that it says.", (path, { json }, [id = ""]) =>
@@ -31,8 +34,7 @@ export function addRejected(program: Command): void {
   ).argument("[number...]", "their numbers in the list; all when there is none");
   rejected.addHelpText(
     "after",
-    "\nExit codes: 0 done, 1 failed, 2 bad options, 3 some are refused still.\n" +
-      "\nExample:\n  parsl-collector rejected retry --database runinfo/monitoring.db",
+    `${exitCodesText}\n` + "\nExample:\n  parsl-collector rejected retry --database runinfo/monitoring.db",
   );
 }
 
@@ -48,6 +50,7 @@ function add(
     .option("--database <file>", "the file that the collector writes (required)")
     .option("--run <id>", "those of this run only")
     .option("--json", "print JSON", false)
+    .addHelpText("after", exitCodesText)
     .action(async (...given: unknown[]) => {
       const command: Command = given.at(-1) as Command;
       const options = command.opts<RejectedOptions>();

@@ -4,13 +4,13 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
-import { tryUseTimezone } from "../model/time.js";
 import { radios } from "../radios/built-in.js";
 import { Collector } from "../server/collector.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
+import { parseTimezone } from "./timezone-option.js";
 
 interface ServeOptions {
   readonly listen: string;
@@ -31,6 +31,7 @@ const parentCheckMs = 500;
 export function addServe(program: Command): void {
   program
     .command("serve")
+    .summary("run a collector")
     .description("Take messages over gRPC and commit them to a SQLite file in Parsl's schema.")
     .option(
       "--database <file>",
@@ -208,11 +209,6 @@ function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[]
     );
   }
   return [...before, { name, address }];
-}
-
-function parseTimezone(name: string): string {
-  if (tryUseTimezone(name)) return name;
-  throw new InvalidArgumentError(`expected a zone of the tz database, as Europe/Berlin, got "${name}".`);
 }
 
 function requireLoopback({ listen, insecure }: ServeOptions): void {

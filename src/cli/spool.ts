@@ -24,6 +24,7 @@ interface SpoolCommandOptions {
 export function addSpool(program: Command): void {
   program
     .command("spool")
+    .summary("what senders keep on disk, and send it")
     .description(
       "Show what senders keep in a spool, and send what those that are gone have left: to a collector, or into a " +
         "database. What is sent twice is stored once.",

@@ -18,6 +18,7 @@ interface StatusOptions {
 export function addStatus(program: Command): void {
   program
     .command("status")
+    .summary("what became of each run's messages")
     .description(
       "Print the ledger of a database: what came of each run and sender, and whether it is complete.",
     )

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
 
 import { Agent } from "../agent/agent.js";
 import { systemClock } from "../base/clock.js";
@@ -12,6 +12,7 @@ import { openRoads } from "../radios/roads.js";
 import { removeHome, socketIn, spoolIn } from "./agent-home.js";
 import { exitCodes } from "./exit-codes.js";
 import { readKey } from "./key-file.js";
+import { parseSeconds } from "./seconds.js";
 
 interface AgentCommandOptions {
   readonly upstream: readonly Upstream[];
@@ -162,10 +163,4 @@ interface Upstream {
 function parseUpstream(text: string, before: readonly Upstream[]): Upstream[] {
   const [, name = "grpc", address = ""] = /^(?:([^=:]+)=)?(.+)$/.exec(text) ?? [];
   return [...before, { name, address }];
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (Number.isFinite(seconds) && seconds > 0) return seconds;
-  throw new InvalidArgumentError(`expected a number of seconds above 0, got "${text}".`);
 }

@@ -1,15 +1,16 @@
-import { isIP } from "node:net";
-
 import { InvalidArgumentError, Option, type Command } from "commander";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
+import { isLoopback } from "../base/loopback.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { Collector } from "../server/collector.js";
+import { defaultUnhealthyAfterSeconds } from "../server/health.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
+import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
 
 interface ServeOptions {
@@ -22,6 +23,7 @@ interface ServeOptions {
   readonly timezone?: string;
   readonly insecure: boolean;
   readonly exitWithParent: boolean;
+  readonly unhealthyAfter: number;
   readonly logLevel: LogLevel;
 }
 
@@ -82,6 +84,12 @@ export function addServe(program: Command): void {
     )
     .option("--insecure", "allow to listen on other addresses than loopback without TLS and token", false)
     .option("--exit-with-parent", "drain and exit when the program that started this one is gone", false)
+    .option(
+      "--unhealthy-after <seconds>",
+      "how long the database may be unwritable (a lock, a full disk) before health checks say NOT_SERVING",
+      parseSeconds,
+      defaultUnhealthyAfterSeconds,
+    )
     .addOption(
       new Option("--log-level <level>", "least level that is logged, on stderr")
         .choices(logLevels)
@@ -109,6 +117,8 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
       {
         database: { path: database, journalMode: options.journalMode, durability: options.durability },
         listen: options.listen,
+        introspection: options.insecure || isLoopback(options.listen),
+        unhealthyAfterSeconds: options.unhealthyAfter,
         radios: await Promise.all(
           options.radio.map(async ({ name, address }) => ({ name, address, radio: await radios.load(name) })),
         ),
@@ -212,9 +222,7 @@ function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[]
 }
 
 function requireLoopback({ listen, insecure }: ServeOptions): void {
-  const host = listen.slice(0, listen.lastIndexOf(":")).replace(/^\[|\]$/g, "");
-  const isLoopback = host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
-  if (isLoopback || insecure) return;
+  if (insecure || isLoopback(listen)) return;
   throw new CollectorError(
     "listen",
     `listen on ${listen}: anyone who reaches this address could write to the database; ` +

@@ -1,8 +1,10 @@
 import type { Logger } from "../base/logger.js";
+import { systemClock } from "../base/clock.js";
 import { CollectorError } from "../base/errors.js";
 import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
+import { Health } from "./health.js";
 import type { Sink } from "./sinks/sink.js";
 import type { FileOptions } from "./sinks/sqlite/file.js";
 import { openSqliteSink, type SqliteSink } from "./sinks/sqlite/sink.js";
@@ -13,6 +15,10 @@ export interface CollectorOptions {
   readonly listen: string;
   /** More radios by which senders may come, beside gRPC. */
   readonly radios?: readonly ListeningRadio[];
+  /** Whether anyone who reaches it by gRPC may ask what there is to call, and who is connected. */
+  readonly introspection: boolean;
+  /** How long the database may be unwritable before it says that it does not serve, in s. */
+  readonly unhealthyAfterSeconds: number;
   /** The run's secret, for radios that anybody can reach. */
   readonly key?: Uint8Array | undefined;
 }
@@ -31,23 +37,28 @@ export class Collector implements AsyncDisposable {
   readonly #batcher: Batcher;
   readonly #grpc: GrpcReceiver;
   readonly #others: ReadonlyMap<string, RadioReceiver>;
+  readonly #health: Health;
 
   private constructor(
     sink: SqliteSink,
     batcher: Batcher,
     grpc: GrpcReceiver,
     others: ReadonlyMap<string, RadioReceiver>,
+    health: Health,
   ) {
     this.#sink = sink;
     this.#batcher = batcher;
     this.#grpc = grpc;
     this.#others = others;
+    this.#health = health;
   }
 
   /** Rejects with a CollectorError that says what to do when the database cannot be used or the address
    *  cannot be listened on; nothing is left open then. */
   static async open(options: CollectorOptions, logger: Logger): Promise<Collector> {
-    const sink = await openSqliteSink(options.database, logger);
+    const radios = options.radios ?? [];
+    const names = ["grpc", ...radios.map(({ name }) => name)];
+    const sink = await openSqliteSink(options.database, logger, names);
     const receivers = new Map<string, RadioReceiver>();
     try {
       const batcher = new Batcher(sink);
@@ -65,14 +76,25 @@ export class Collector implements AsyncDisposable {
           refused: Object.fromEntries([...refused].map(([reason, count]) => [reason, BigInt(count)])),
         })),
       });
-      const grpc = await openGrpcReceiver({ listen: options.listen }, batcher, status, logger);
+      const grpc = await openGrpcReceiver(options, batcher, status, logger);
       receivers.set("grpc", grpc);
-      for (const { name, radio, address } of options.radios ?? []) {
+      for (const { name, radio, address } of radios) {
         receivers.set(name, await openReceiver(name, radio, address, batcher, { logger, key: options.key }));
       }
       const others = new Map(receivers);
       others.delete("grpc");
-      return new Collector(sink, batcher, grpc, others);
+      const health = new Health({
+        unhealthyAfterSeconds: options.unhealthyAfterSeconds,
+        clock: systemClock,
+        onChange: (reason) => {
+          grpc.setServing(reason === undefined);
+          if (reason === undefined) logger.info("serving again");
+          else logger.warn({ reason }, "not serving");
+        },
+      });
+      health.databaseBlocked(sink.blockedReason);
+      sink.whenBlocked((reason) => health.databaseBlocked(reason));
+      return new Collector(sink, batcher, grpc, others, health);
     } catch (cause) {
       for (const receiver of receivers.values()) await receiver[Symbol.asyncDispose]();
       await sink[Symbol.asyncDispose]();
@@ -98,6 +120,7 @@ export class Collector implements AsyncDisposable {
 
   /** Drains: receivers stop reading, what was accepted is committed and answered, the file is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#health.drain();
     const receivers = [this.#grpc, ...this.#others.values()];
     await Promise.all(receivers.map((receiver) => receiver[Symbol.asyncDispose]()));
     await this.#batcher[Symbol.asyncDispose]();

@@ -18,7 +18,7 @@ import { sharedCollector } from "../support/shared-collector.js";
 import type { Scope } from "../support/scope.js";
 import { within } from "../support/wait.js";
 
-/** What tools ask of any gRPC server: grpc_health_probe, Kubernetes, grpcurl. */
+/** What tools ask of any gRPC server: grpc_health_probe, Kubernetes, grpcurl, grpcdebug. */
 
 const shared = sharedCollector();
 const serviceName = "parsl_collector.v1.CollectorService";
@@ -36,9 +36,20 @@ interface ReflectionClient extends Client {
   serverReflectionInfo(): ClientDuplexStream<object, ReflectionResponse>;
 }
 
+interface ServersResponse {
+  readonly server: readonly { readonly data: { readonly callsStarted: number } }[];
+}
+
+interface ChannelzClient extends Client {
+  getServers(
+    request: object,
+    callback: (error: ServiceError | null, response: ServersResponse) => void,
+  ): void;
+}
+
 /** A client made at run time from a proto file, as such tools do. */
 function clientOf(t: Scope, protoPath: string, service: string): Client {
-  let found: unknown = loadPackageDefinition(loadSync(protoPath, { enums: String }));
+  let found: unknown = loadPackageDefinition(loadSync(protoPath, { enums: String, longs: Number }));
   for (const name of service.split(".")) found = (found as Record<string, unknown>)[name];
   const Constructor = found as new (...args: unknown[]) => Client;
   const client = new Constructor(shared().collector.address, credentials.createInsecure());
@@ -89,4 +100,19 @@ test("reflection names the services and describes the collector's", async (t) =>
     SendMessages: { requestStream: false, responseStream: false },
   });
   for (const type of ["Envelope", "TaskInfo"]) t.truthy(described[`parsl_collector.v1.${type}`], type);
+});
+
+test("channelz tells of the server and of its calls", async (t) => {
+  const channelzPath = createRequire(import.meta.url).resolve("@grpc/grpc-js/proto/channelz.proto");
+  const channelz = clientOf(t, channelzPath, "grpc.channelz.v1.Channelz") as ChannelzClient;
+
+  const { server } = await new Promise<ServersResponse>((resolve, reject) => {
+    channelz.getServers({}, (error, response) => {
+      if (error === null) resolve(response);
+      else reject(error);
+    });
+  });
+
+  t.is(server.length, 1);
+  t.true((server[0]?.data.callsStarted ?? 0) > 0);
 });

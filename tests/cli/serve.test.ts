@@ -56,7 +56,7 @@ test.serial("--help shows every option with its default, and an example", async 
     t.true(stdout.includes(option), option);
   }
   t.regex(stdout, /default: "127\.0\.0\.1:0"/);
-  t.regex(stdout, /default: "full"/);
+  t.regex(stdout, /default:\s+"full"/);
   t.regex(stdout, /Example:\n {2}parsl-collector serve --database/);
 });
 

@@ -1,4 +1,5 @@
 import {
+  addAdminServicesToServer,
   Server,
   ServerCredentials,
   ServerInterceptingCall,
@@ -60,6 +61,9 @@ export interface GrpcReceiverOptions {
   readonly connectionsPerPeer?: number | undefined;
   /** How long a new connection may take until its first call, in ms; see `ListenerOptions`. */
   readonly firstCallTimeoutMs?: number | undefined;
+  /** Whether to tell anyone who asks what there is to call (reflection), and who is connected (channelz); by
+   *  default not. */
+  readonly introspection?: boolean;
 }
 
 /** What GetStatus tells, but for what only the receiver knows. */
@@ -78,6 +82,7 @@ export async function openGrpcReceiver(
   const toLog = (text: string): void => logger.debug({ text }, "grpc-js");
   setLogger({ error: toLog, info: toLog, debug: toLog });
   const receiver = new GrpcReceiver(inbox, statusSource, logger);
+  if (options.introspection === true) receiver.addIntrospection();
   await receiver.listen(options);
   return receiver;
 }
@@ -126,10 +131,14 @@ export class GrpcReceiver implements RadioReceiver {
     };
     this.#server.addService(passingBytes, implementation);
     this.#health.addToServer(this.#server);
+  }
+
+  addIntrospection(): void {
     new ReflectionService({
       ...loadFileDescriptorSetFromBuffer(Buffer.from(descriptorSet, "base64")),
       ...loadSync(healthProtoPath),
     }).addToServer(this.#server);
+    addAdminServicesToServer(this.#server); // channelz
   }
 
   get address(): string {
@@ -164,9 +173,21 @@ export class GrpcReceiver implements RadioReceiver {
     this.#listener?.destroy();
   }
 
+  /** Streams that are open, and how many of them are not read now, since the writer is behind. */
+  get streams(): { readonly open: number; readonly paused: number } {
+    const open = this.#streams.size;
+    return { open, paused: this.#paused ? open : 0 };
+  }
+
+  /** What grpc.health.v1 answers. */
+  setServing(serving: boolean): void {
+    for (const name of ["", serviceName]) {
+      this.#health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
+    }
+  }
+
   async #dispose(): Promise<void> {
-    this.#health.setStatus("", "NOT_SERVING");
-    this.#health.setStatus(serviceName, "NOT_SERVING");
+    this.setServing(false);
     const reason = new CollectorError("shutting-down", "the collector is shutting down");
     await Promise.all([...this.#streams].map((stream) => stream.drain(reason)));
     const patience = setTimeout(() => this.abort(), closePatienceMs);

@@ -1,3 +1,5 @@
+import { styleText } from "node:util";
+
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { exitCodes } from "./exit-codes.js";
 
@@ -40,6 +42,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
         .trimEnd(),
     )
     .join("\n");
+}
+
+/** A text for stdout, in this colour where it has colours: on a terminal that can, unless NO_COLOR says no. */
+export function inColour(colour: "green" | "yellow" | "red", text: string): string {
+  return process.stdout.isTTY && process.stdout.hasColors() ? styleText(colour, text) : text;
 }
 
 /** Runs a command that prints data on stdout and answers with its exit code. What it cannot do it says in a

@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   status: async () => (await import("./status.js")).addStatus,
   rejected: async () => (await import("./rejected.js")).addRejected,
   spool: async () => (await import("./spool.js")).addSpool,
+  doctor: async () => (await import("./doctor.js")).addDoctor,
 };
 
 /** Parses the command line and runs the command. */

@@ -10,6 +10,7 @@ import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
+import { parseListen } from "./listen-option.js";
 import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
 
@@ -188,16 +189,6 @@ async function runUntilTold(collector: Collector, reasons: Reasons, logger: Logg
     "stopped at once; what was not acknowledged is still with its senders",
   );
   return 1;
-}
-
-function parseListen(text: string): string {
-  const match = /^(.+):(\d{1,5})$/.exec(text);
-  if (match === null || Number(match[2]) > 65_535) {
-    throw new InvalidArgumentError(
-      `expected host:port with a port from 0 to 65535, as 127.0.0.1:0, got "${text}".`,
-    );
-  }
-  return text;
 }
 
 interface RadioOption {

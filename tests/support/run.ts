@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly nodeArgs?: readonly string[];
   /** The Node to run with; this process's by default. */
   readonly node?: string;
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Runs `parsl-collector` with these arguments until it ends by itself. The deadline is for failures
@@ -26,9 +28,12 @@ export interface RunOptions {
 export async function runToEnd(
   t: Scope,
   args: readonly string[],
-  { nodeArgs = [], node = process.execPath }: RunOptions = {},
+  { nodeArgs = [], node = process.execPath, env = {} }: RunOptions = {},
 ): Promise<Ended> {
-  const child = spawn(node, [...nodeArgs, collectorMain, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(node, [...nodeArgs, collectorMain, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
   t.teardown(() => child.kill("SIGKILL"));
   const exit = once(child, "close").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
   const ended = Promise.all([text(child.stdout), text(child.stderr), exit]);

@@ -1,5 +1,6 @@
 import {
   addAdminServicesToServer,
+  Metadata,
   Server,
   ServerCredentials,
   ServerInterceptingCall,
@@ -26,10 +27,12 @@ import {
   type StreamMessagesResponse,
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
+import { nowMicros } from "../../model/time.js";
 import type { Inbox, RadioReceiver } from "../radio.js";
 import { Listener } from "./listener.js";
 import { Refusals } from "./refusals.js";
 import { envelopesIn } from "./request.js";
+import { timeMetadata } from "./status.js";
 
 /** Largest request, in bytes. A sender splits its envelopes at 256 KiB; this is for one large message
  *  alone (a task with megabytes of inputs), which a sender cuts at 32 MiB. */
@@ -225,7 +228,10 @@ export class GrpcReceiver implements RadioReceiver {
 
   async #status({ runId }: GetStatusRequest, answer: sendUnaryData<GetStatusResponse>): Promise<void> {
     try {
-      answer(null, { ...(await this.#statusSource(runId)), openStreams: this.#streams.size });
+      const response = { ...(await this.#statusSource(runId)), openStreams: this.#streams.size };
+      const trailer = new Metadata();
+      trailer.set(timeMetadata, String(nowMicros()));
+      answer(null, response, trailer);
     } catch (cause) {
       answer(statusOf(cause));
     }

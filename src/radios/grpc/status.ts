@@ -25,14 +25,26 @@ const cures: Partial<Record<status, string>> = {
   [status.NOT_FOUND]: "; no collector listens there, check the address",
 };
 
+/** Trailing metadata of GetStatus: the collector's time, in microseconds since 1970, in digits. Not in the message,
+ *  which may have waited for a commit. */
+export const timeMetadata = "time-us";
+
 /** Why a stream to the collector at `address` ended, from the status with which it did. */
-export function streamError(
+export function streamError(address: string, end: Pick<StatusObject, "code" | "details">): CollectorError {
+  return statusError("stream to", address, end);
+}
+
+/** Why an act failed at the collector at `address`. */
+export function statusError(
+  act: string,
   address: string,
   { code, details }: Pick<StatusObject, "code" | "details">,
 ): CollectorError {
+  // grpc-js ends its text so, also when there is nothing to note.
+  const reason = details.replace(/\.? Resolution note: $/, "");
   return new CollectorError(
     codeOf(code, details),
-    `stream to collector ${address}: ${status[code]}: ${details}${cures[code] ?? ""}`,
+    `${act} collector ${address}: ${status[code]}: ${reason}${cures[code] ?? ""}`,
   );
 }
 

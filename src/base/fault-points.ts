@@ -8,7 +8,8 @@ export type FaultPoint =
   | "spool: written"
   | "spool: segment rewritten"
   | "spool: segment acknowledged"
-  | "batcher: before acknowledgement";
+  | "batcher: before acknowledgement"
+  | "prune: rows removed";
 
 type Handler = (point: FaultPoint, where: string) => void;
 

@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   serve: async () => (await import("./serve.js")).addServe,
   agent: async () => (await import("./agent.js")).addAgent,
   status: async () => (await import("./status.js")).addStatus,
+  prune: async () => (await import("./prune.js")).addPrune,
   rejected: async () => (await import("./rejected.js")).addRejected,
   spool: async () => (await import("./spool.js")).addSpool,
   doctor: async () => (await import("./doctor.js")).addDoctor,

@@ -4,6 +4,7 @@ import { CollectorError } from "../base/errors.js";
 import { RunState, type RunStatus, type SenderStatus } from "../model/status.js";
 import { microsOf, nowMicros, utcText } from "../model/time.js";
 import type { SinkStatus } from "../server/sinks/sink.js";
+import { readPruned, type PrunedBefore } from "../server/sinks/sqlite/prune.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readStatus } from "../server/sinks/sqlite/status.js";
 import { databaseOf } from "./database-option.js";
@@ -41,26 +42,32 @@ export function addStatus(program: Command): void {
 function printStatus(path: string, { run = "", json }: StatusOptions): number {
   const db = openForReading(path);
   let status: SinkStatus;
+  let pruned: readonly PrunedBefore[];
   try {
     status = readStatus(db, run, nowMicros() / 1000);
+    pruned = readPruned(db, run);
     if (run !== "" && status.runs.length === 0) {
+      const [gone] = pruned;
+      const what = gone === undefined ? `it has no run ${run}` : `run ${run} was pruned, ${prunedAs(gone)}`;
       const known = readStatus(db, "", 0).runs.map(({ runId }) => runId);
       const cure = known.length === 0 ? "it has no run" : `it has ${known.slice(-5).join(", ")}`;
-      throw new CollectorError("invalid-argument", `read database ${path}: it has no run ${run}; ${cure}`);
+      throw new CollectorError("invalid-argument", `read database ${path}: ${what}; ${cure}`);
     }
   } finally {
     db.close();
   }
-  const lacks = whatLacks(status);
+  const lacks = whatLacks(status, pruned);
   const complete = lacks.length === 0;
-  process.stdout.write(json ? `${jsonOf(asJson(status, lacks))}\n` : `${asText(status, lacks)}\n`);
+  process.stdout.write(
+    json ? `${jsonOf(asJson(status, lacks, pruned))}\n` : `${asText(status, lacks, pruned)}\n`,
+  );
   return complete ? exitCodes.done : exitCodes.notComplete;
 }
 
 /** Why the messages of these runs are not all known to be stored; nothing when they are. */
-function whatLacks({ runs, senders, total }: SinkStatus): string[] {
+function whatLacks({ runs, senders, total }: SinkStatus, pruned: readonly PrunedBefore[]): string[] {
   const lacks: string[] = [];
-  if (senders.length === 0) lacks.push("no message has come");
+  if (senders.length === 0 && pruned.length === 0) lacks.push("no message has come");
   const running = runs.filter(({ state }) => state === RunState.RUNNING).length;
   const lost = runs.filter(({ state }) => state === RunState.LOST).length;
   const open = senders.filter(({ closed }) => !closed).length;
@@ -72,9 +79,20 @@ function whatLacks({ runs, senders, total }: SinkStatus): string[] {
   return lacks;
 }
 
-function asText(status: SinkStatus, lacks: readonly string[]): string {
+function asText(status: SinkStatus, lacks: readonly string[], pruned: readonly PrunedBefore[]): string {
   const { runs, senders, total } = status;
-  const parts = runs.map((run) => `${runLine(run)}\n`);
+  const parts = runs.map((run) => {
+    const ofRun = pruned.find(({ runId }) => runId === run.runId);
+    return `${runLine(run)}${ofRun === undefined ? "" : `, ${prunedAs(ofRun)}`}\n`;
+  });
+  const gone = pruned.filter((one) => one.gone);
+  const last = gone.at(-1);
+  if (last !== undefined) {
+    const rows = gone.reduce((sum, one) => sum + rowsOf(one), 0);
+    parts.push(
+      `${counted(gone.length, "run")} pruned, with ${counted(rows, "row")}, the last at ${timeOf(last)}\n`,
+    );
+  }
   if (senders.length > 0) parts.push(senderTable(senders), ...senders.flatMap(details), "");
   const sent = senders.reduce((sum, { lastSequence }) => sum + lastSequence, 0n);
   const stored = total?.stored ?? 0n;
@@ -83,6 +101,19 @@ function asText(status: SinkStatus, lacks: readonly string[]): string {
   const verdict = lacks.length === 0 ? "complete" : `not complete (${lacks.join(", ")})`;
   parts.push(`${digits(stored)} of ${counted(sent, "message")} stored${kept}: ${verdict}`);
   return parts.join("\n");
+}
+
+/** What of a run is gone, for a person. */
+function prunedAs(pruned: PrunedBefore): string {
+  return `${counted(rowsOf(pruned), "row")} pruned, the last at ${timeOf(pruned)}`;
+}
+
+function rowsOf({ rows }: PrunedBefore): number {
+  return Object.values(rows).reduce((sum, count) => sum + count, 0);
+}
+
+function timeOf({ prunedAt }: PrunedBefore): string {
+  return `${prunedAt.slice(0, 19)} UTC`;
 }
 
 const stateNames: Readonly<Record<number, string>> = {
@@ -151,7 +182,11 @@ function heardAt(at: RunStatus["lastReceivedAt"]): string {
   return micros === undefined ? "never" : `${utcText(micros).slice(0, 19)} UTC`;
 }
 
-function asJson({ runs, senders, total }: SinkStatus, lacks: readonly string[]): unknown {
+function asJson(
+  { runs, senders, total }: SinkStatus,
+  lacks: readonly string[],
+  pruned: readonly PrunedBefore[],
+): unknown {
   const heard = <T extends { readonly lastReceivedAt: RunStatus["lastReceivedAt"] }>(one: T) => ({
     ...one,
     lastReceivedAt: heardAt(one.lastReceivedAt),
@@ -162,5 +197,6 @@ function asJson({ runs, senders, total }: SinkStatus, lacks: readonly string[]):
     total,
     runs: runs.map((run) => ({ ...heard(run), state: stateNames[run.state] ?? "unknown" })),
     senders: senders.map(heard),
+    pruned,
   };
 }

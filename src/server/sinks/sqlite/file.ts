@@ -113,3 +113,16 @@ export function isTemporary(cause: unknown): cause is InstanceType<typeof Databa
     /^SQLITE_(BUSY|LOCKED|FULL|IOERR|PROTOCOL|CANTOPEN|NOMEM)/.test(cause.code)
   );
 }
+
+/** Leaves samples of the indexes in the file, so that its readers' queries choose well among them: Parsl's page of one
+ *  task, and whoever asks for the last try of each, would read a whole table for each task otherwise. 30 ms at 100,000
+ *  tasks. */
+export function advisePlanner(db: Database.Database): void {
+  try {
+    db.pragma("analysis_limit = 1000"); // rows of each index
+    db.pragma("optimize = 0x10002"); // ANALYZE tables that have grown or shrunk tenfold since the last time
+  } catch (cause) {
+    // Advice only: a file that is locked or damaged now is no worse for want of it.
+    if (!(cause instanceof Database.SqliteError)) throw cause;
+  }
+}

@@ -19,7 +19,7 @@ export function openForReading(path: string): Database.Database {
   let db: Database.Database | undefined;
   try {
     db = new Database(path, { readonly: true, timeout: readTimeoutMs });
-    const ledger = db.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'collector_lost'").pluck();
+    const ledger = db.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'collector_pruned'").pluck();
     if (ledger.get() === 1) return db;
   } catch (cause) {
     db?.close();

@@ -209,6 +209,15 @@ export const collectorSchema: readonly string[] = [
   message BLOB NOT NULL,
   UNIQUE (sender_id, sequence)
 )`,
+  // What `prune` has removed, by run ('' for what is no run's) and table; pruned_at: the last time, in UTC. A run that
+  // is gone has an entry for table workflow; that of another says that its samples were thinned.
+  `CREATE TABLE IF NOT EXISTS collector_pruned (
+  run_id TEXT NOT NULL,
+  table_name TEXT NOT NULL,
+  rows INTEGER NOT NULL,
+  pruned_at TEXT NOT NULL,
+  PRIMARY KEY (run_id, table_name)
+) WITHOUT ROWID`,
   // What nodes as a whole use, one row a sample: for users, as Parsl's tables are, and with times as they have them.
   // The key is what one looks for: a node, between two times.
   `CREATE TABLE IF NOT EXISTS collector_node_usage (

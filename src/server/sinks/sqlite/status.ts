@@ -12,6 +12,7 @@ import { timestampOf } from "../../../model/time.js";
 import { accountOf, runStateOf, type Account } from "../../account.js";
 import { SequenceSet } from "../../ledger.js";
 import type { Losses, SinkStatus } from "../sink.js";
+import { goneRuns } from "./finished-runs.js";
 import { SequenceReader } from "./sequences.js";
 
 /** Gaps that a status names for one sender. */
@@ -45,7 +46,8 @@ interface RunRow {
 }
 
 /** Reads the ledger of a file: its senders and runs, or those of one run (an empty `runId` means all). A
- *  sender that spoke of several runs is listed under each, with all that it sent. */
+ *  sender that spoke of several runs is listed under each, with all that it sent. Of runs that were pruned, and of
+ *  senders that are remembered for them alone, it says nothing. */
 export function readStatus(db: Database.Database, runId: string, nowMs: number): SinkStatus {
   const sequences = new SequenceReader(db);
   const radios = db.prepare<[number], { radio: string; received: number }>(
@@ -53,8 +55,10 @@ export function readStatus(db: Database.Database, runId: string, nowMs: number):
   );
   const senders = db
     .prepare<[string, string], SenderRow>(
-      `SELECT * FROM collector_sender WHERE ? = '' OR id IN
-        (SELECT sender FROM collector_sender_run WHERE run_id = ?) ORDER BY id`,
+      `SELECT * FROM collector_sender
+      WHERE (? = '' OR id IN (SELECT sender FROM collector_sender_run WHERE run_id = ?))
+        AND id NOT IN (SELECT sender FROM collector_sender_run GROUP BY sender HAVING min(run_id IN (${goneRuns})))
+      ORDER BY id`,
     )
     .all(runId, runId)
     .map((row) => {
@@ -150,7 +154,7 @@ function runs(db: Database.Database, runId: string, nowMs: number): RunStatus[] 
       FROM collector_sender_run heard
         JOIN collector_sender sender ON sender.id = heard.sender
         LEFT JOIN workflow ON workflow.run_id = heard.run_id
-      WHERE ? = '' OR heard.run_id = ?
+      WHERE (? = '' OR heard.run_id = ?) AND heard.run_id NOT IN (${goneRuns})
       GROUP BY heard.run_id ORDER BY min(sender.id), heard.run_id`,
     )
     .all(runId, runId)

@@ -1,4 +1,4 @@
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import { faultPoint } from "../../../base/fault-points.js";
@@ -11,7 +11,7 @@ import { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Losses, Outcome, SinkStatus } from "../sink.js";
 import { damageCure, isDamage } from "./damage.js";
 import type { Principal } from "../../../model/principal.js";
-import { isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
+import { advisePlanner, isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
 import { Owners } from "./owners.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { Senders, type Sender } from "./senders.js";
@@ -146,25 +146,13 @@ export class SqliteWriter {
   /** Leaves one complete file: the journal is written back and removed. */
   close(): void {
     try {
-      this.#advisePlanner();
+      advisePlanner(this.#db);
       this.#db.pragma("wal_checkpoint(TRUNCATE)");
     } catch (cause) {
       // A reader that is still there keeps the journal; whoever closes last removes it. Nothing is lost.
       if (!isTemporary(cause)) throw this.#failure("close database", cause);
     } finally {
       this.#db.close();
-    }
-  }
-
-  /** Leaves samples of the indexes in the file, so that its readers' queries choose well among them: Parsl's
-   *  page of one task would read all of table resource otherwise. 30 ms at 100,000 tasks. */
-  #advisePlanner(): void {
-    try {
-      this.#db.pragma("analysis_limit = 1000"); // rows of each index
-      this.#db.pragma("optimize = 0x10002"); // ANALYZE tables that have grown tenfold since the last time
-    } catch (cause) {
-      // Advice only: a file that is locked or damaged now is no worse for want of it.
-      if (!(cause instanceof Database.SqliteError)) throw cause;
     }
   }
 

@@ -32,6 +32,7 @@ export { radios } from "./radios/built-in.js";
 export { defaultFallbackAfterMs } from "./radios/fallback.js";
 export type { RadioRegistry } from "./radios/registry.js";
 export type {
+  ClientTls,
   Delivery,
   Inbox,
   OutgoingEnvelope,
@@ -41,5 +42,6 @@ export type {
   RadioSender,
   Receipt,
   ReceiverOptions,
+  SenderOptions,
 } from "./radios/radio.js";
 export { Acknowledgement, type Rejection } from "./model/envelope.js";

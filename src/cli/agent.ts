@@ -9,12 +9,13 @@ import { logLevels, openLogger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultFallbackAfterMs } from "../radios/fallback.js";
 import { openRoads } from "../radios/roads.js";
+import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
 import { removeHome, socketIn, spoolIn } from "./agent-home.js";
 import { exitCodes } from "./exit-codes.js";
 import { readKey } from "./key-file.js";
 import { parseSeconds } from "./seconds.js";
 
-interface AgentCommandOptions {
+interface AgentCommandOptions extends ClientAccessOptions {
   readonly upstream: readonly Upstream[];
   readonly fallbackAfter: number;
   readonly keyFile?: string;
@@ -37,8 +38,7 @@ const patienceMs = 10_000;
 const idleCheckMs = 100;
 
 export function addAgent(program: Command): void {
-  program
-    .command("agent")
+  addClientAccess(program.command("agent"))
     .summary("forward the messages of a node's workers")
     .description(
       "One process a node: take messages from its workers over a unix socket, forward them to a collector over one " +
@@ -115,6 +115,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
       socket,
       upstream: openRoads(await Promise.all(roads), {
         key: options.keyFile === undefined ? undefined : readKey(options.keyFile),
+        ...readClientAccess(options),
         fallbackAfterMs: options.fallbackAfter * 1_000,
         clock: systemClock,
         onWarning: ({ message }) => logger.warn(message),

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { reasonOf } from "../base/errors.js";
 import { isLoopback } from "../base/loopback.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
@@ -8,13 +8,19 @@ import { Collector } from "../server/collector.js";
 import { defaultUnhealthyAfterSeconds } from "../server/health.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
+import {
+  addServerAccess,
+  readServerAccess,
+  requireSafe,
+  type ServerAccessOptions,
+} from "./access-options.js";
 import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
 import { parseListen } from "./listen-option.js";
 import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
 
-interface ServeOptions {
+interface ServeOptions extends ServerAccessOptions {
   readonly listen: string;
   readonly radio: readonly RadioOption[];
   readonly keyFile?: string;
@@ -22,7 +28,6 @@ interface ServeOptions {
   readonly journalMode: JournalMode;
   readonly moveDamagedAside: boolean;
   readonly timezone?: string;
-  readonly insecure: boolean;
   readonly exitWithParent: boolean;
   readonly unhealthyAfter: number;
   readonly logLevel: LogLevel;
@@ -32,8 +37,7 @@ interface ServeOptions {
 const parentCheckMs = 500;
 
 export function addServe(program: Command): void {
-  program
-    .command("serve")
+  addServerAccess(program.command("serve"))
     .summary("run a collector")
     .description("Take messages over gRPC and commit them to a SQLite file in Parsl's schema.")
     .option(
@@ -83,7 +87,6 @@ export function addServe(program: Command): void {
       "zone of the times in Parsl's tables, as Europe/Berlin (default: this machine's)",
       parseTimezone,
     )
-    .option("--insecure", "allow to listen on other addresses than loopback without TLS and token", false)
     .option("--exit-with-parent", "drain and exit when the program that started this one is gone", false)
     .option(
       "--unhealthy-after <seconds>",
@@ -99,7 +102,8 @@ export function addServe(program: Command): void {
     .addHelpText(
       "after",
       "\nOn ready one line of JSON on stdout: address, radios (where the others listen), database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
-        "committed and acknowledged. A second signal stops at once. Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
+        "committed and acknowledged. A second signal stops at once. SIGHUP reads the files of tokens and certificates\n" +
+        "again. Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
         "\nExample:\n  parsl-collector serve --database runinfo/monitoring.db --listen 127.0.0.1:7000",
     )
     .action(serve);
@@ -112,7 +116,8 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   const parent = process.ppid;
   let collector: Collector;
   try {
-    requireLoopback(options);
+    const access = await readServerAccess(options);
+    requireSafe(options.listen, options.insecure, access);
     if (options.moveDamagedAside) moveDamaged(database, logger);
     collector = await Collector.open(
       {
@@ -124,6 +129,7 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
           options.radio.map(async ({ name, address }) => ({ name, address, radio: await radios.load(name) })),
         ),
         key: options.keyFile === undefined ? undefined : readKey(options.keyFile),
+        access,
       },
       logger,
     );
@@ -134,10 +140,21 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   }
   // Before the ready line: whoever reads it may send a signal at once.
   const reasons = reasonsToStop(options.exitWithParent ? parent : undefined);
+  process.on("SIGHUP", () => void reload(collector, options, logger));
   const { address, radios: others } = collector;
   process.stdout.write(`${JSON.stringify({ address, radios: others, database, pid: process.pid })}\n`);
   logger.info({ address, radios: others }, "ready");
   process.exit(await runUntilTold(collector, reasons, logger));
+}
+
+async function reload(collector: Collector, options: ServeOptions, logger: Logger): Promise<void> {
+  try {
+    const access = await readServerAccess(options);
+    collector.reload(access);
+    logger.info({ tokens: access.tokens?.map(({ name }) => name) }, "tokens and certificate read again");
+  } catch (cause) {
+    logger.error({ reason: reasonOf(cause) }, "tokens and certificate stay as they were");
+  }
 }
 
 function moveDamaged(database: string, logger: Logger): void {
@@ -210,13 +227,4 @@ function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[]
     );
   }
   return [...before, { name, address }];
-}
-
-function requireLoopback({ listen, insecure }: ServeOptions): void {
-  if (insecure || isLoopback(listen)) return;
-  throw new CollectorError(
-    "listen",
-    `listen on ${listen}: anyone who reaches this address could write to the database; ` +
-      "listen on 127.0.0.1, or say --insecure on a network that you trust",
-  );
 }

@@ -11,10 +11,11 @@ import type { RadioSender } from "../radios/radio.js";
 import { Batcher } from "../server/batcher.js";
 import { openSqliteSink } from "../server/sinks/sqlite/sink.js";
 import { leftIn, sendLeft, type ForeignFile, type LeftSegment } from "../spool/left.js";
+import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
-interface SpoolCommandOptions {
+interface SpoolCommandOptions extends ClientAccessOptions {
   readonly to?: string;
   readonly database?: string;
   readonly allHosts: boolean;
@@ -22,8 +23,7 @@ interface SpoolCommandOptions {
 }
 
 export function addSpool(program: Command): void {
-  program
-    .command("spool")
+  addClientAccess(program.command("spool"))
     .summary("what senders keep on disk, and send it")
     .description(
       "Show what senders keep in a spool, and send what those that are gone have left: to a collector, or into a " +
@@ -78,7 +78,7 @@ async function send(directory: string, options: SpoolCommandOptions): Promise<Se
       onProblem,
     });
   if (to !== undefined) {
-    await using radio = radios.get("grpc").openSender(to);
+    await using radio = radios.get("grpc").openSender(to, readClientAccess(options));
     return await sendBy(radio);
   }
   const path = resolve(database ?? "");

@@ -10,13 +10,13 @@ import { checkOptions, type ConnectOptions, type RoadOption } from "./options.js
  *  fails when the collector is away. Throws a CollectorError for options that cannot be used. */
 export function connect(options: ConnectOptions): Client {
   checkOptions(options);
-  const { address, radio, radios, fallbackAfterMs, key, ...rest } = options;
+  const { address, radio, radios, fallbackAfterMs, key, token, tls, ...rest } = options;
   if (typeof radio === "object" && "send" in radio) return new Client(radio, rest);
   const roads = radios ?? [{ radio: radio ?? "grpc", address: address ?? "" }];
   const { clock = systemClock, onWarning = warnProcess } = rest;
   const openRadio = (): RadioSender =>
     openRoads(roads.map(roadTo), {
-      ...{ key, clock, onWarning },
+      ...{ key, token, tls: tls === true ? {} : tls, clock, onWarning },
       fallbackAfterMs: fallbackAfterMs ?? defaultFallbackAfterMs,
     });
   return new Client(openRadio(), rest, openRadio);

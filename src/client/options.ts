@@ -5,7 +5,7 @@ import type { Disk } from "../base/disk.js";
 import { CollectorError } from "../base/errors.js";
 import type { MonitoringMessage } from "../model/messages.js";
 import { nearestName } from "../base/names.js";
-import type { Radio, RadioSender } from "../radios/radio.js";
+import type { ClientTls, Radio, RadioSender } from "../radios/radio.js";
 
 /** Bytes of messages that a client holds before `send` waits: seconds of a busy sender, and little beside
  *  what a Python worker takes. */
@@ -83,6 +83,11 @@ export interface ConnectOptions extends ClientOptions {
   readonly fallbackAfterMs?: number | undefined;
   /** The run's secret, for a radio that wants one (udp). */
   readonly key?: Uint8Array | undefined;
+  /** What gRPC shows to the collector to be let in. */
+  readonly token?: string | undefined;
+  /** How gRPC makes sure that it speaks to the collector: true where an authority that Node.js knows vouches for it.
+   *  Default: no TLS, for a collector on this host. */
+  readonly tls?: true | ClientTls | undefined;
 }
 
 /** Eight segments of a few envelopes each; below that a spool holds nothing to speak of. */
@@ -107,6 +112,12 @@ const wanted: Readonly<
   key: {
     text: "16 bytes or more",
     takes: (value) => value instanceof Uint8Array && value.length >= 16,
+  },
+  token: { text: "a text", takes: (value) => isText(value) && value !== "" },
+  tls: {
+    text: "true, or an object with ca, serverName, certificate and privateKey (in PEM), each as it is needed",
+    takes: (value) =>
+      value === true || (typeof value === "object" && value !== null && !Array.isArray(value)),
   },
   runId: { text: "a text", takes: isText },
   hostname: { text: "a text", takes: isText },

@@ -9,7 +9,7 @@ import { openUnixSender } from "./unix/sender.js";
 
 /** The radios of this package; a program may add its own. */
 export const radios = new RadioRegistry()
-  .add("grpc", { openSender: (address) => openGrpcSender({ address }) })
+  .add("grpc", { openSender: (address, { token, tls } = {}) => openGrpcSender({ address, token, tls }) })
   .add("filesystem", { openSender: openFilesystemSender, openReceiver: openFilesystemReceiver })
   .add("udp", { openSender: openUdpSender, openReceiver: openUdpReceiver })
   .add("unix", { openSender: openUnixSender, openReceiver: openUnixReceiver });

@@ -1,12 +1,13 @@
 import type { CollectorError } from "../base/errors.js";
 import type { Logger } from "../base/logger.js";
 import type { Acknowledgement } from "../model/envelope.js";
+import type { Principal } from "../model/principal.js";
 
 /** A transport: what a module that brings one exports as `radio`. Both halves carry the bytes of envelopes, which
  *  they need not understand. docs/RADIOS.md shows how to write one. */
 export interface Radio {
   /** The sending half. Does not wait for a connection. */
-  openSender(address: string, options?: RadioOptions): RadioSender;
+  openSender(address: string, options?: SenderOptions): RadioSender;
   /** The receiving half; a radio without one reaches a collector by another's. Resolves when it listens; rejects
    *  with a CollectorError that says what to do when it cannot. The form of an address is the radio's own. */
   openReceiver?(address: string, inbox: Inbox, options: ReceiverOptions): Promise<RadioReceiver>;
@@ -15,6 +16,24 @@ export interface Radio {
 export interface RadioOptions {
   /** The run's secret, for a radio that anybody can reach: whoever lacks it is refused. */
   readonly key?: Uint8Array | undefined;
+}
+
+/** How a client makes sure that it speaks to its collector, and shows who it is. All in PEM. */
+export interface ClientTls {
+  /** Who vouches for the collector's certificate. Default: the authorities that Node.js knows. */
+  readonly ca?: Uint8Array | undefined;
+  /** The name that the certificate must have. Default: the host of the address. */
+  readonly serverName?: string | undefined;
+  /** Where the collector wants to see one: our certificate, and its key. */
+  readonly certificate?: Uint8Array | undefined;
+  readonly privateKey?: Uint8Array | undefined;
+}
+
+export interface SenderOptions extends RadioOptions {
+  /** What gRPC shows to the collector to be let in. */
+  readonly token?: string | undefined;
+  /** How gRPC makes sure of the collector; undefined for no TLS. */
+  readonly tls?: ClientTls | undefined;
 }
 
 export interface ReceiverOptions extends RadioOptions {
@@ -53,11 +72,12 @@ export interface RadioSender extends AsyncDisposable {
 /** Where a receiver puts what it hears. */
 export interface Inbox {
   /** Takes the bytes of one `Envelope`, which must not change afterwards, and the name of the radio by which
-   *  it came, for the ledger. Resolves once it is committed:
+   *  it came, for the ledger; and who sent it, where the radio knows. Resolves once it is committed:
    *  only then may the receiver acknowledge or delete it. Promises of one inbox resolve in the order of the
-   *  calls. Rejects with a CollectorError: `invalid-envelope` for bytes that can never be stored,
-   *  `shutting-down` (retryable) when the collector stops before the commit. */
-  accept(envelope: Uint8Array, radio: string): Promise<Acknowledgement>;
+   *  calls. Rejects with a CollectorError: `invalid-envelope` for bytes that can never be stored, `forbidden`
+   *  for a run that the principal may not write, `shutting-down` (retryable) when the collector stops before
+   *  the commit. */
+  accept(envelope: Uint8Array, radio: string, principal?: Principal): Promise<Acknowledgement>;
   /** Undefined while there is room. Otherwise resolves when there is room again; until then a receiver
    *  stops reading, so that a blocked database costs the senders time and not the collector memory. */
   readonly room: Promise<void> | undefined;

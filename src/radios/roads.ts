@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.js";
 import { CollectorError } from "../base/errors.js";
 import { FallbackSender } from "./fallback.js";
-import type { Radio, RadioOptions, RadioSender } from "./radio.js";
+import type { Radio, RadioSender, SenderOptions } from "./radio.js";
 
 /** One way to a collector. */
 export interface RoadTo {
@@ -11,7 +11,7 @@ export interface RoadTo {
   readonly address: string;
 }
 
-export interface RoadsOptions extends RadioOptions {
+export interface RoadsOptions extends SenderOptions {
   /** How long a radio fails before the next one takes over, in ms. */
   readonly fallbackAfterMs: number;
   readonly clock: Clock;
@@ -22,11 +22,11 @@ export interface RoadsOptions extends RadioOptions {
 /** A sender by these radios, from the best to the last resort; one at least. */
 export function openRoads(
   roads: readonly RoadTo[],
-  { key, fallbackAfterMs, clock, onWarning }: RoadsOptions,
+  { fallbackAfterMs, clock, onWarning, ...options }: RoadsOptions,
 ): RadioSender {
   const [first, ...others] = roads.map(({ radio, name, address }) => ({
     name: `${name} to ${address}`,
-    sender: radio.openSender(address, { key }),
+    sender: radio.openSender(address, options),
   }));
   if (first === undefined) throw new CollectorError("internal", "open radios: there is none");
   if (others.length === 0) return first.sender;

@@ -1,6 +1,8 @@
 import type { Logger } from "../base/logger.js";
 import { systemClock } from "../base/clock.js";
 import { CollectorError } from "../base/errors.js";
+import type { Principal } from "../model/principal.js";
+import type { AccessOptions, Token } from "../radios/grpc/access.js";
 import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
@@ -21,6 +23,8 @@ export interface CollectorOptions {
   readonly unhealthyAfterSeconds: number;
   /** The run's secret, for radios that anybody can reach. */
   readonly key?: Uint8Array | undefined;
+  /** Whom gRPC lets in. Default: everybody who can reach it. */
+  readonly access?: AccessOptions | undefined;
 }
 
 export interface ListeningRadio {
@@ -62,8 +66,8 @@ export class Collector implements AsyncDisposable {
     const receivers = new Map<string, RadioReceiver>();
     try {
       const batcher = new Batcher(sink);
-      const status = async (runId: string) => ({
-        ...((await unlessBlocked(sink, () => batcher.status(runId))) ?? {
+      const status = async (runId: string, principal: Principal | undefined) => ({
+        ...((await unlessBlocked(sink, () => batcher.status(runId, principal))) ?? {
           total: undefined,
           senders: [],
           runs: [],
@@ -76,10 +80,11 @@ export class Collector implements AsyncDisposable {
           refused: Object.fromEntries([...refused].map(([reason, count]) => [reason, BigInt(count)])),
         })),
       });
-      const grpc = await openGrpcReceiver(options, batcher, status, logger);
+      const inbox = inboxOf(batcher, options.access?.tokens);
+      const grpc = await openGrpcReceiver({ ...options, ...options.access }, batcher, status, logger);
       receivers.set("grpc", grpc);
       for (const { name, radio, address } of radios) {
-        receivers.set(name, await openReceiver(name, radio, address, batcher, { logger, key: options.key }));
+        receivers.set(name, await openReceiver(name, radio, address, inbox, { logger, key: options.key }));
       }
       const others = new Map(receivers);
       others.delete("grpc");
@@ -118,6 +123,11 @@ export class Collector implements AsyncDisposable {
     return Promise.race([this.#sink.failed, ...receivers]);
   }
 
+  /** Takes other tokens and shows another certificate from now on; see GrpcReceiver.reload. */
+  reload(access: AccessOptions): void {
+    this.#grpc.reload(access);
+  }
+
   /** Drains: receivers stop reading, what was accepted is committed and answered, the file is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#health.drain();
@@ -147,6 +157,20 @@ function openReceiver(
 ): Promise<RadioReceiver> {
   if (radio.openReceiver !== undefined) return radio.openReceiver(address, inbox, options);
   throw new CollectorError("invalid-argument", `listen by radio "${name}": it has no receiving half`);
+}
+
+/** Where other radios, which know no tokens, put what they hear. With one token alone they bring what is its owner's:
+ *  a message of a run may come by any of them first. */
+function inboxOf(batcher: Batcher, tokens: readonly Token[] | undefined): Inbox {
+  const [only, ...others] = tokens ?? [];
+  if (only === undefined || others.length > 0) return batcher;
+  const principal: Principal = { name: only.name, runs: "all" };
+  return {
+    accept: (envelope, radio) => batcher.accept(envelope, radio, principal),
+    get room() {
+      return batcher.room;
+    },
+  };
 }
 
 /** The answer, or undefined when the sink is blocked before it comes: whoever asks how things are must not

@@ -2,12 +2,13 @@ import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server as NetServer, type Socket } from "node:net";
 
-import type { ConnectionInjector, Server, ServerCredentials } from "@grpc/grpc-js";
+import { ServerCredentials, type ConnectionInjector, type Server } from "@grpc/grpc-js";
 
 import { CollectorError, hasCode, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import { mostOpenFiles } from "../../base/open-files.js";
 import type { Refusals } from "./refusals.js";
+import { TlsAcceptor, type ServerTls } from "./tls.js";
 
 /** Connections of one address: 10,000 workers behind one login node are legitimate. Where a process may open fewer files,
  *  it is three quarters of those, so that no single address keeps all others out. */
@@ -23,7 +24,8 @@ const firstCallTimeoutMs = 30_000;
 export interface ListenerOptions {
   /** "host:port"; port 0 lets the system choose. */
   readonly listen: string;
-  readonly credentials: ServerCredentials;
+  /** Default: no TLS. */
+  readonly tls?: ServerTls | undefined;
   /** Default: 16,384, or three quarters of the files that this process may open. */
   readonly connectionsPerPeer?: number | undefined;
   /** Default: 30,000. */
@@ -40,6 +42,7 @@ interface Connection {
  *  before HTTP/2 is spoken. */
 export class Listener {
   readonly #injector: ConnectionInjector;
+  readonly #tls: TlsAcceptor | undefined;
   readonly #refusals: Refusals;
   readonly #logger: Logger;
   /** Connections altogether, and of one address. */
@@ -54,7 +57,15 @@ export class Listener {
   #address = "";
 
   private constructor(server: Server, options: ListenerOptions, refusals: Refusals, logger: Logger) {
-    this.#injector = server.createConnectionInjector(options.credentials);
+    // TLS ends here, and not in grpc-js: so a client that is refused is known, and the certificate can be changed.
+    this.#injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#tls =
+      options.tls &&
+      new TlsAcceptor(
+        options.tls,
+        (socket) => this.#injector.injectConnection(socket),
+        ({ remoteAddress = "" }, reason) => refusals.add("tls", remoteAddress, `TLS: ${reason}`),
+      );
     this.#refusals = refusals;
     this.#logger = logger;
     this.#most = Math.max(1, mostOpenFiles() - reservedFiles);
@@ -91,6 +102,12 @@ export class Listener {
     if (connection?.deadline === undefined) return;
     clearTimeout(connection.deadline);
     connection.deadline = undefined;
+  }
+
+  /** Shows another certificate to new connections, where it shows one. Throws a CollectorError, and goes on as
+   *  before. */
+  reload(tls: ServerTls): void {
+    this.#tls?.reload(tls);
   }
 
   /** Accepts no more, and closes what had no call yet. Resolves when the other connections are closed too. */
@@ -175,7 +192,8 @@ export class Listener {
       if (left > 0) this.#perPeer.set(peer, left);
       else this.#perPeer.delete(peer);
     });
-    this.#injector.injectConnection(socket);
+    if (this.#tls === undefined) this.#injector.injectConnection(socket);
+    else this.#tls.accept(socket);
   }
 }
 

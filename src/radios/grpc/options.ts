@@ -1,4 +1,10 @@
-import type { ChannelOptions } from "@grpc/grpc-js";
+import { isIP } from "node:net";
+import { checkServerIdentity } from "node:tls";
+
+import { credentials, Metadata, type ChannelCredentials, type ChannelOptions } from "@grpc/grpc-js";
+
+import type { ClientTls } from "../radio.js";
+import { ownServerName } from "./tls.js";
 
 /** Longest attempt to connect, in ms, until HTTP/2 answers. grpc-js puts no deadline on it: a peer that
  *  accepts TCP and never speaks leaves a channel CONNECTING for ever (grpc-node#2785). */
@@ -12,7 +18,7 @@ export const endPatienceMs = 1_000;
 const keepaliveMs = 30_000;
 const keepaliveTimeoutMs = 10_000;
 
-export const channelOptions: ChannelOptions = {
+const commonOptions: ChannelOptions = {
   // gRPC's own retries keep every message of a stream for as long as it lives; we resume by sequence.
   "grpc.enable_retries": 0,
   // Clusters set http_proxy on compute nodes, for other things than a collector beside them.
@@ -30,3 +36,38 @@ export const channelOptions: ChannelOptions = {
   "grpc.keepalive_time_ms": keepaliveMs,
   "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
 };
+
+export function channelOptions(address: string, tls: ClientTls | undefined): ChannelOptions {
+  if (tls === undefined) return commonOptions;
+  // An address is no name that TLS may ask for; `channelCredentials` makes sure of it all the same.
+  const name = tls.serverName ?? (ipOf(address) === undefined ? undefined : ownServerName);
+  return name === undefined ? commonOptions : { ...commonOptions, "grpc.ssl_target_name_override": name };
+}
+
+export function channelCredentials(address: string, tls: ClientTls | undefined): ChannelCredentials {
+  if (tls === undefined) return credentials.createInsecure();
+  const { ca, certificate, privateKey } = tls;
+  const ip = tls.serverName === undefined ? ipOf(address) : undefined;
+  return credentials.createSsl(
+    bufferOf(ca),
+    bufferOf(privateKey),
+    bufferOf(certificate),
+    ip === undefined ? {} : { checkServerIdentity: (_, shown) => checkServerIdentity(ip, shown) },
+  );
+}
+
+function ipOf(address: string): string | undefined {
+  const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  return isIP(host) === 0 ? undefined : host;
+}
+
+/** What each call says of who makes it. */
+export function callMetadata(token: string | undefined): Metadata {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
+  return metadata;
+}
+
+function bufferOf(bytes: Uint8Array | undefined): Buffer | null {
+  return bytes === undefined ? null : Buffer.from(bytes);
+}

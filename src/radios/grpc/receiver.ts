@@ -2,7 +2,6 @@ import {
   addAdminServicesToServer,
   Metadata,
   Server,
-  ServerCredentials,
   ServerInterceptingCall,
   setLogger,
   status,
@@ -27,8 +26,10 @@ import {
   type StreamMessagesResponse,
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
+import type { Principal } from "../../model/principal.js";
 import { nowMicros } from "../../model/time.js";
 import type { Inbox, RadioReceiver } from "../radio.js";
+import { Access, type AccessOptions } from "./access.js";
 import { Listener } from "./listener.js";
 import { Refusals } from "./refusals.js";
 import { envelopesIn } from "./request.js";
@@ -57,7 +58,7 @@ const radioName = "grpc";
 
 const serviceName = "parsl_collector.v1.CollectorService";
 
-export interface GrpcReceiverOptions {
+export interface GrpcReceiverOptions extends AccessOptions {
   /** "host:port"; port 0 lets the system choose. */
   readonly listen: string;
   /** Connections that one address may have; see `ListenerOptions`. */
@@ -70,9 +71,13 @@ export interface GrpcReceiverOptions {
 }
 
 /** What GetStatus tells, but for what only the receiver knows. */
-export type StatusSource = (runId: string) => Promise<Omit<GetStatusResponse, "openStreams">>;
+export type StatusSource = (
+  runId: string,
+  principal: Principal | undefined,
+) => Promise<Omit<GetStatusResponse, "openStreams">>;
 
 type Stream = ServerDuplexStream<Buffer, StreamMessagesResponse>;
+type AnyCall = Pick<Stream, "metadata" | "getAuthContext" | "getPeer">;
 
 /** Listens for gRPC. Requests stay bytes on this thread: whoever stores them decodes them. */
 export async function openGrpcReceiver(
@@ -84,7 +89,7 @@ export async function openGrpcReceiver(
   // grpc-js writes to stderr by itself, and not as lines of the log. What fails comes to us as an error too.
   const toLog = (text: string): void => logger.debug({ text }, "grpc-js");
   setLogger({ error: toLog, info: toLog, debug: toLog });
-  const receiver = new GrpcReceiver(inbox, statusSource, logger);
+  const receiver = new GrpcReceiver(options, inbox, statusSource, logger);
   if (options.introspection === true) receiver.addIntrospection();
   await receiver.listen(options);
   return receiver;
@@ -98,11 +103,13 @@ export class GrpcReceiver implements RadioReceiver {
   readonly #health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
   readonly #streams = new Set<StreamAnswers>();
   readonly #refusals: Refusals;
+  #access: Access;
   #listener: Listener | undefined;
   #paused = false;
   #disposal: Promise<void> | undefined;
 
-  constructor(inbox: Inbox, statusSource: StatusSource, logger: Logger) {
+  constructor(access: AccessOptions, inbox: Inbox, statusSource: StatusSource, logger: Logger) {
+    this.#access = new Access(access);
     this.#inbox = inbox;
     this.#statusSource = statusSource;
     this.#logger = logger;
@@ -126,11 +133,11 @@ export class GrpcReceiver implements RadioReceiver {
       sendMessages: (
         call: ServerUnaryCall<Buffer, SendMessagesResponse>,
         answer: sendUnaryData<SendMessagesResponse>,
-      ) => void this.#send(call.request, answer),
+      ) => void this.#send(call, answer),
       getStatus: (
         call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>,
         answer: sendUnaryData<GetStatusResponse>,
-      ) => void this.#status(call.request, answer),
+      ) => void this.#status(call, answer),
     };
     this.#server.addService(passingBytes, implementation);
     this.#health.addToServer(this.#server);
@@ -154,13 +161,19 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   async listen(options: GrpcReceiverOptions): Promise<void> {
-    const credentials = ServerCredentials.createInsecure();
-    this.#listener = await Listener.open(
-      this.#server,
-      { ...options, credentials },
-      this.#refusals,
-      this.#logger,
-    );
+    this.#listener = await Listener.open(this.#server, options, this.#refusals, this.#logger);
+  }
+
+  /** Takes other tokens and shows another certificate from now on; streams whose token is no longer taken end. Whether
+   *  there is TLS at all stays as it is. Throws a CollectorError, and goes on as before. */
+  reload(options: AccessOptions): void {
+    if (options.tls !== undefined) this.#listener?.reload(options.tls);
+    this.#access = new Access(options);
+    for (const stream of this.#streams) {
+      const principal = this.#access.principalOf(stream.call);
+      if (principal instanceof CollectorError) void stream.drain(principal);
+      else stream.principal = principal;
+    }
   }
 
   /** Stops reading, answers what was accepted, and ends the streams with UNAVAILABLE, so that clients
@@ -201,9 +214,16 @@ export class GrpcReceiver implements RadioReceiver {
 
   #stream(call: Stream): void {
     const answers = new StreamAnswers(call);
+    const principal = this.#principalOf(call);
+    if (principal instanceof CollectorError) {
+      void answers.drain(principal);
+      return;
+    }
+    answers.principal = principal;
     this.#streams.add(answers);
     call.on("data", (request: Buffer) => {
-      for (const acknowledgement of this.#acceptAll(request)) answers.await(acknowledgement);
+      const accepted = this.#acceptAll(request, answers.principal, call);
+      for (const acknowledgement of accepted) answers.await(acknowledgement);
       this.#heedRoom();
     });
     call.on("end", () => answers.endWhenAnswered());
@@ -215,20 +235,31 @@ export class GrpcReceiver implements RadioReceiver {
     if (this.#paused) call.pause();
   }
 
-  async #send(request: Buffer, answer: sendUnaryData<SendMessagesResponse>): Promise<void> {
+  async #send(
+    call: ServerUnaryCall<Buffer, SendMessagesResponse>,
+    answer: sendUnaryData<SendMessagesResponse>,
+  ): Promise<void> {
     try {
-      const read = tryRead(request);
+      const principal = this.#principalOf(call);
+      if (principal instanceof CollectorError) throw principal;
+      const read = tryRead(call.request);
       if (read instanceof CollectorError) throw read;
       // Of more of them, which this call has not, nobody would hear.
-      answer(null, { acknowledgement: await this.#inbox.accept(read[0], radioName) });
+      answer(null, { acknowledgement: await this.#accept(read[0], principal, call) });
     } catch (cause) {
       answer(statusOf(cause));
     }
   }
 
-  async #status({ runId }: GetStatusRequest, answer: sendUnaryData<GetStatusResponse>): Promise<void> {
+  async #status(
+    call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>,
+    answer: sendUnaryData<GetStatusResponse>,
+  ): Promise<void> {
     try {
-      const response = { ...(await this.#statusSource(runId)), openStreams: this.#streams.size };
+      const principal = this.#principalOf(call);
+      if (principal instanceof CollectorError) throw principal;
+      const status = await this.#statusSource(call.request.runId, principal);
+      const response = { ...status, openStreams: this.#streams.size };
       const trailer = new Metadata();
       trailer.set(timeMetadata, String(nowMicros()));
       answer(null, response, trailer);
@@ -238,10 +269,30 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   /** An answer for each envelope, one at least. */
-  #acceptAll(request: Buffer): Promise<Acknowledgement>[] {
+  #acceptAll(request: Buffer, principal: Principal | undefined, call: AnyCall): Promise<Acknowledgement>[] {
     const read = tryRead(request);
     if (read instanceof CollectorError) return [Promise.reject(read)];
-    return read.map((envelope) => this.#inbox.accept(envelope, radioName));
+    return read.map((envelope) => this.#accept(envelope, principal, call));
+  }
+
+  #accept(envelope: Uint8Array, principal: Principal | undefined, call: AnyCall): Promise<Acknowledgement> {
+    const acknowledgement = this.#inbox.accept(envelope, radioName, principal);
+    if (principal !== undefined) {
+      acknowledgement.catch((cause: unknown) => {
+        if (cause instanceof CollectorError && cause.code === "forbidden") this.#count(cause, call);
+      });
+    }
+    return acknowledgement;
+  }
+
+  #principalOf(call: AnyCall): Principal | undefined | CollectorError {
+    const principal = this.#access.principalOf(call);
+    if (principal instanceof CollectorError) this.#count(principal, call);
+    return principal;
+  }
+
+  #count({ code, message }: CollectorError, call: AnyCall): void {
+    this.#refusals.add(code, call.getPeer().replace(/:\d+$/, ""), message);
   }
 
   /** Pauses all streams, those that will open included, until the inbox has room again. */
@@ -274,6 +325,8 @@ const mostRejections = 20_000;
 /** The answers of one stream: all acknowledgements of one commit go down in one response, or in several when
  *  much was rejected. */
 class StreamAnswers {
+  /** Whose stream it is; undefined where nobody is asked. */
+  principal: Principal | undefined;
   readonly #call: Stream;
   #ready: Acknowledgement[] = [];
   #awaited = 0;
@@ -282,6 +335,10 @@ class StreamAnswers {
 
   constructor(call: Stream) {
     this.#call = call;
+  }
+
+  get call(): AnyCall {
+    return this.#call;
   }
 
   await(acknowledgement: Promise<Acknowledgement>): void {
@@ -376,6 +433,10 @@ function statusOf(cause: unknown): { code: status; details: string } {
     case "invalid-envelope":
     case "invalid-argument":
       return { code: status.INVALID_ARGUMENT, details };
+    case "unauthenticated":
+      return { code: status.UNAUTHENTICATED, details };
+    case "forbidden":
+      return { code: status.PERMISSION_DENIED, details };
     case "unavailable":
     case "shutting-down":
       return { code: status.UNAVAILABLE, details };

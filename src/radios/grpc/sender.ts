@@ -1,6 +1,6 @@
 import { abortable } from "../../base/abortable.js";
 import { CollectorError } from "../../base/errors.js";
-import type { OutgoingEnvelope, RadioSender, Receipt } from "../radio.js";
+import type { ClientTls, OutgoingEnvelope, RadioSender, Receipt } from "../radio.js";
 import { defaultConnectTimeoutMs } from "./options.js";
 import { MessageStream } from "./stream.js";
 
@@ -9,6 +9,10 @@ export interface GrpcSenderOptions {
   readonly address: string;
   /** Longest attempt to connect, in ms. Default: 10,000 (`defaultConnectTimeoutMs`). */
   readonly connectTimeoutMs?: number;
+  /** What the collector is shown to let us in. */
+  readonly token?: string | undefined;
+  /** How we make sure of the collector. Default: no TLS. */
+  readonly tls?: ClientTls | undefined;
 }
 
 /** Sends envelopes over one gRPC stream to a collector. Connects with the first envelope, and anew with the
@@ -18,21 +22,19 @@ export function openGrpcSender(options: GrpcSenderOptions): RadioSender {
 }
 
 class GrpcSender implements RadioSender {
-  readonly #address: string;
-  readonly #connectTimeoutMs: number;
+  readonly #options: Required<GrpcSenderOptions>;
   #stream: MessageStream | undefined;
   #disposal: Promise<void> | undefined;
 
-  constructor({ address, connectTimeoutMs = defaultConnectTimeoutMs }: GrpcSenderOptions) {
-    this.#address = address;
-    this.#connectTimeoutMs = connectTimeoutMs;
+  constructor({ address, connectTimeoutMs = defaultConnectTimeoutMs, token, tls }: GrpcSenderOptions) {
+    this.#options = { address, connectTimeoutMs, token, tls };
   }
 
   async send(envelope: OutgoingEnvelope, signal?: AbortSignal): Promise<Receipt> {
     if (this.#disposal !== undefined) throw this.#closed();
     signal?.throwIfAborted();
     if (this.#stream === undefined || this.#stream.over) {
-      this.#stream = new MessageStream(this.#address, this.#connectTimeoutMs);
+      this.#stream = new MessageStream(this.#options);
     }
     // After an abort the envelope is on its way and may be stored all the same.
     const acknowledgement = await abortable(this.#stream.send(envelope), signal);
@@ -45,6 +47,9 @@ class GrpcSender implements RadioSender {
   }
 
   #closed(): CollectorError {
-    return new CollectorError("closed", `send to collector ${this.#address}: the sender was closed before`);
+    return new CollectorError(
+      "closed",
+      `send to collector ${this.#options.address}: the sender was closed before`,
+    );
   }
 }

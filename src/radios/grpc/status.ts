@@ -14,13 +14,15 @@ const codes: Partial<Record<status, ErrorCode>> = {
   [status.UNIMPLEMENTED]: "invalid-argument",
   [status.NOT_FOUND]: "invalid-argument",
   // It does not want us, and will not until somebody changes a setting.
-  [status.UNAUTHENTICATED]: "invalid-argument",
-  [status.PERMISSION_DENIED]: "invalid-argument",
+  [status.UNAUTHENTICATED]: "unauthenticated",
+  [status.PERMISSION_DENIED]: "forbidden",
   [status.FAILED_PRECONDITION]: "invalid-argument",
   [status.ALREADY_EXISTS]: "internal",
 };
 
 const cures: Partial<Record<status, string>> = {
+  [status.UNAUTHENTICATED]: "; give the token that the collector has for you",
+  [status.PERMISSION_DENIED]: "; give a token that may write this run",
   [status.UNIMPLEMENTED]: "; no collector listens there, check the address",
   [status.NOT_FOUND]: "; no collector listens there, check the address",
 };

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-import { Client, connectivityState, credentials, status, type ClientDuplexStream } from "@grpc/grpc-js";
+import { Client, connectivityState, status, type ClientDuplexStream } from "@grpc/grpc-js";
 
 import { CollectorError } from "../../base/errors.js";
 import {
@@ -9,8 +9,9 @@ import {
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { OutgoingEnvelope } from "../radio.js";
-import { channelOptions, endPatienceMs } from "./options.js";
+import { callMetadata, channelCredentials, channelOptions, endPatienceMs } from "./options.js";
 import { requestOf } from "./request.js";
+import type { GrpcSenderOptions } from "./sender.js";
 import { collectSockets } from "./sockets.js";
 import { streamError } from "./status.js";
 
@@ -40,12 +41,12 @@ export class MessageStream {
   #isWriting = false;
   #failure: CollectorError | undefined;
 
-  constructor(address: string, connectTimeoutMs: number) {
+  constructor({ address, connectTimeoutMs, token, tls }: Required<GrpcSenderOptions>) {
     this.#address = address;
-    this.#client = new Client(address, credentials.createInsecure(), channelOptions);
+    this.#client = new Client(address, channelCredentials(address, tls), channelOptions(address, tls));
     const { path, responseDeserialize } = CollectorServiceService.streamMessages;
     this.#call = collectSockets(this.#sockets, () =>
-      this.#client.makeBidiStreamRequest(path, requestOf, responseDeserialize),
+      this.#client.makeBidiStreamRequest(path, requestOf, responseDeserialize, callMetadata(token)),
     );
     this.#call.on("data", (response: StreamMessagesResponse) => {
       for (const acknowledgement of response.acknowledgements) this.#answer(acknowledgement);

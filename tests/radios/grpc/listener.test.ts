@@ -1,17 +1,15 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import test, { type ExecutionContext } from "ava";
-import { pino } from "pino";
 
-import { Listener } from "../../../src/radios/grpc/listener.js";
-import { Refusals } from "../../../src/radios/grpc/refusals.js";
+import { selfSigned } from "../../../src/radios/grpc/certificate.js";
 import { sample } from "../../support/builders.js";
 import { envelopeOf, newSenderId } from "../../support/encoded.js";
 import { startReceiver } from "../../support/grpc-receiver.js";
 import { http2Preface } from "../../support/raw-connection.js";
 import { Service } from "../../support/service.js";
+import { temporaryDirectory } from "../../support/temporary-directory.js";
 import { waitUntil, within } from "../../support/wait.js";
 
 /** Another host, as far as the collector can tell. */
@@ -76,20 +74,15 @@ test("a connection without a call ends at its deadline, however little it says, 
 });
 
 test("half a TLS handshake ends at its deadline", async (t) => {
-  const server = new Server();
-  const logger = pino({ level: "silent" });
-  const refusals = new Refusals(logger);
-  const credentials = ServerCredentials.createSsl(null, []);
-  const options = { listen: "127.0.0.1:0", credentials, firstCallTimeoutMs: 50 };
-  const listener = await Listener.open(server, options, refusals, logger);
-  t.teardown(() => listener.close());
+  const tls = await selfSigned(temporaryDirectory(t));
+  const { receiver } = await startReceiver(t, { tls, firstCallTimeoutMs: 50 });
 
-  const socket = await connectFrom(t, strangersAddress, listener.address);
+  const socket = await connectFrom(t, strangersAddress, receiver.address);
   const clientHello = Buffer.from("160301020001000200", "hex"); // begun, of 512 bytes
   socket.write(clientHello);
   await closed(socket);
 
-  t.is(refusals.counts.get("no-call"), 1);
+  t.is(receiver.refused.get("no-call"), 1);
 });
 
 test("connections that say nothing do not hold up the end", async (t) => {

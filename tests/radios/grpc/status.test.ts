@@ -12,7 +12,7 @@ const expected: readonly [code: status, details: string, error: ErrorCode, retry
   [status.DEADLINE_EXCEEDED, "", "deadline", true],
   [status.NOT_FOUND, "", "invalid-argument", false],
   [status.ALREADY_EXISTS, "", "internal", false],
-  [status.PERMISSION_DENIED, "", "invalid-argument", false],
+  [status.PERMISSION_DENIED, "", "forbidden", false],
   [
     status.RESOURCE_EXHAUSTED,
     "Received message larger than max (70000000 vs 67108864)",
@@ -27,7 +27,7 @@ const expected: readonly [code: status, details: string, error: ErrorCode, retry
   [status.INTERNAL, "Received RST_STREAM with code 2", "unavailable", true],
   [status.UNAVAILABLE, "", "unavailable", true],
   [status.DATA_LOSS, "", "unavailable", true],
-  [status.UNAUTHENTICATED, "", "invalid-argument", false],
+  [status.UNAUTHENTICATED, "", "unauthenticated", false],
 ];
 
 for (const [code, details, error, retryable] of expected) {

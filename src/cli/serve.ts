@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { reasonOf } from "../base/errors.js";
+import { CollectorError, reasonOf } from "../base/errors.js";
 import { isLoopback } from "../base/loopback.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
@@ -29,6 +29,7 @@ interface ServeOptions extends ServerAccessOptions {
   readonly moveDamagedAside: boolean;
   readonly timezone?: string;
   readonly exitWithParent: boolean;
+  readonly metrics?: string;
   readonly unhealthyAfter: number;
   readonly logLevel: LogLevel;
 }
@@ -89,6 +90,11 @@ export function addServe(program: Command): void {
     )
     .option("--exit-with-parent", "drain and exit when the program that started this one is gone", false)
     .option(
+      "--metrics <host:port>",
+      "address for /metrics (Prometheus), /healthz and /readyz by HTTP; port 0 lets the system choose (default: none)",
+      parseListen,
+    )
+    .option(
       "--unhealthy-after <seconds>",
       "how long the database may be unwritable (a lock, a full disk) before health checks say NOT_SERVING",
       parseSeconds,
@@ -101,7 +107,7 @@ export function addServe(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
+      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), metrics, database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
         "committed and acknowledged. A second signal stops at once. SIGHUP reads the files of tokens and certificates\n" +
         "again. Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
         "\nExample:\n  parsl-collector serve --database runinfo/monitoring.db --listen 127.0.0.1:7000",
@@ -118,12 +124,14 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   try {
     const access = await readServerAccess(options);
     requireSafe(options.listen, options.insecure, access);
+    if (options.metrics !== undefined) requireLoopback(options.metrics, options.insecure);
     if (options.moveDamagedAside) moveDamaged(database, logger);
     collector = await Collector.open(
       {
         database: { path: database, journalMode: options.journalMode, durability: options.durability },
         listen: options.listen,
         introspection: options.insecure || isLoopback(options.listen),
+        metrics: options.metrics,
         unhealthyAfterSeconds: options.unhealthyAfter,
         radios: await Promise.all(
           options.radio.map(async ({ name, address }) => ({ name, address, radio: await radios.load(name) })),
@@ -141,9 +149,10 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   // Before the ready line: whoever reads it may send a signal at once.
   const reasons = reasonsToStop(options.exitWithParent ? parent : undefined);
   process.on("SIGHUP", () => void reload(collector, options, logger));
-  const { address, radios: others } = collector;
-  process.stdout.write(`${JSON.stringify({ address, radios: others, database, pid: process.pid })}\n`);
-  logger.info({ address, radios: others }, "ready");
+  const { address, radios: others, metricsAddress: metrics } = collector;
+  const ready = { address, radios: others, ...(metrics !== undefined && { metrics }) };
+  process.stdout.write(`${JSON.stringify({ ...ready, database, pid: process.pid })}\n`);
+  logger.info(ready, "ready");
   process.exit(await runUntilTold(collector, reasons, logger));
 }
 
@@ -227,4 +236,14 @@ function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[]
     );
   }
   return [...before, { name, address }];
+}
+
+/** Throws when others than this machine reach the address of the metrics, unless --insecure allows it. */
+function requireLoopback(metrics: string, insecure: boolean): void {
+  if (insecure || isLoopback(metrics)) return;
+  throw new CollectorError(
+    "listen",
+    `listen for metrics on ${metrics}: anyone who reaches this address could read what runs here, for it has no TLS ` +
+      "and no token; listen on 127.0.0.1, or say --insecure on a network that you trust",
+  );
 }

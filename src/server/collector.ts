@@ -7,6 +7,8 @@ import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js"
 import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
 import { Health } from "./health.js";
+import { Endpoint } from "./metrics/endpoint.js";
+import { Metrics } from "./metrics/metrics.js";
 import type { Sink } from "./sinks/sink.js";
 import type { FileOptions } from "./sinks/sqlite/file.js";
 import { openSqliteSink, type SqliteSink } from "./sinks/sqlite/sink.js";
@@ -21,6 +23,8 @@ export interface CollectorOptions {
   readonly introspection: boolean;
   /** How long the database may be unwritable before it says that it does not serve, in s. */
   readonly unhealthyAfterSeconds: number;
+  /** "host:port" for metrics and health by HTTP; undefined for none. */
+  readonly metrics?: string | undefined;
   /** The run's secret, for radios that anybody can reach. */
   readonly key?: Uint8Array | undefined;
   /** Whom gRPC lets in. Default: everybody who can reach it. */
@@ -42,6 +46,7 @@ export class Collector implements AsyncDisposable {
   readonly #grpc: GrpcReceiver;
   readonly #others: ReadonlyMap<string, RadioReceiver>;
   readonly #health: Health;
+  readonly #endpoint: Endpoint | undefined;
 
   private constructor(
     sink: SqliteSink,
@@ -49,12 +54,14 @@ export class Collector implements AsyncDisposable {
     grpc: GrpcReceiver,
     others: ReadonlyMap<string, RadioReceiver>,
     health: Health,
+    endpoint: Endpoint | undefined,
   ) {
     this.#sink = sink;
     this.#batcher = batcher;
     this.#grpc = grpc;
     this.#others = others;
     this.#health = health;
+    this.#endpoint = endpoint;
   }
 
   /** Rejects with a CollectorError that says what to do when the database cannot be used or the address
@@ -99,7 +106,23 @@ export class Collector implements AsyncDisposable {
       });
       health.databaseBlocked(sink.blockedReason);
       sink.whenBlocked((reason) => health.databaseBlocked(reason));
-      return new Collector(sink, batcher, grpc, others, health);
+      const metrics = (): Metrics =>
+        new Metrics({
+          counts: sink.counts,
+          database: sink.path,
+          queuedBytes: () => batcher.queuedBytes,
+          streams: () => grpc.streams,
+          refused: () =>
+            [...receivers].map(([radio, { refused = new Map<string, number>() }]) => [radio, refused]),
+          losses: () => unlessBlocked(sink, () => sink.losses()),
+          serving: () => health.reason === undefined,
+          databaseWritable: () => sink.blockedReason === undefined,
+        });
+      const endpoint =
+        options.metrics === undefined
+          ? undefined
+          : await Endpoint.open(options.metrics, { metrics: metrics(), notServing: () => health.reason });
+      return new Collector(sink, batcher, grpc, others, health, endpoint);
     } catch (cause) {
       for (const receiver of receivers.values()) await receiver[Symbol.asyncDispose]();
       await sink[Symbol.asyncDispose]();
@@ -115,6 +138,11 @@ export class Collector implements AsyncDisposable {
   /** Where senders reach it by its other radios, by their names. */
   get radios(): Record<string, string> {
     return Object.fromEntries([...this.#others].map(([name, { address }]) => [name, address]));
+  }
+
+  /** Where its metrics are, by HTTP. */
+  get metricsAddress(): string | undefined {
+    return this.#endpoint?.address;
   }
 
   /** Resolves with the first fault after which nothing can be received or stored any more. */
@@ -135,6 +163,8 @@ export class Collector implements AsyncDisposable {
     await Promise.all(receivers.map((receiver) => receiver[Symbol.asyncDispose]()));
     await this.#batcher[Symbol.asyncDispose]();
     await this.#sink[Symbol.asyncDispose]();
+    // Last, for whoever asks meanwhile is told that it drains.
+    await this.#endpoint?.[Symbol.asyncDispose]();
   }
 
   /** Gives up at once. Returns how many bytes of envelopes were neither stored nor acknowledged: their

@@ -38,8 +38,8 @@ export class StoreCounts {
   readonly #commitSeconds: Bins;
   readonly #batchMessages: Bins;
   readonly #lagSeconds: Bins;
-  /** Messages of the group that is not yet committed, as in `#messages`. */
-  readonly #pending: Float64Array;
+  /** Messages of the group that is not yet committed, by their places in `#messages`. */
+  readonly #pending = new Map<number, number>();
   /** The times of those that are new rows, in microseconds since 1970. */
   #pendingTimes: number[] = [];
 
@@ -57,7 +57,6 @@ export class StoreCounts {
       return numbers;
     }) as [Float64Array, Float64Array, Float64Array, Float64Array];
     this.#messages = counts;
-    this.#pending = new Float64Array(messages);
     this.#commitSeconds = new Bins(bounds.commit, commit);
     this.#batchMessages = new Bins(bounds.batch, batch);
     this.#lagSeconds = new Bins(bounds.lag, lag);
@@ -66,7 +65,7 @@ export class StoreCounts {
   /** One more message of the group. */
   add(radio: string, kind: string, outcome: MessageOutcome): void {
     const place = this.#place(radio, kind, outcome);
-    this.#pending[place] = (this.#pending[place] ?? 0) + 1;
+    this.#pending.set(place, (this.#pending.get(place) ?? 0) + 1);
   }
 
   /** One of them is a new row, and has a time of its own. */
@@ -76,17 +75,17 @@ export class StoreCounts {
 
   /** The group was rolled back. */
   discard(): void {
-    this.#pending.fill(0);
+    this.#pending.clear();
     this.#pendingTimes = [];
   }
 
   /** The group is on the disk. */
   commit(seconds: number, nowMicros: number): void {
     let batch = 0;
-    this.#pending.forEach((count, place) => {
+    for (const [place, count] of this.#pending) {
       batch += count;
       this.#messages[place] = (this.#messages[place] ?? 0) + count;
-    });
+    }
     this.#commitSeconds.add(seconds);
     this.#batchMessages.add(batch);
     // A clock that is ahead of ours makes no negative lag, which a sum could not bear.
@@ -94,9 +93,9 @@ export class StoreCounts {
     this.discard();
   }
 
-  /** Every count of messages, those that are 0 among them. */
+  /** Every count of messages, those that are 0 among them; of radios that nobody announced the others only. */
   messages(): { radio: string; kind: string; outcome: MessageOutcome; count: number }[] {
-    return this.radios.flatMap((radio) =>
+    const all = this.radios.flatMap((radio) =>
       kinds.flatMap((kind) =>
         outcomes.map((outcome) => ({
           ...{ radio, kind, outcome },
@@ -104,6 +103,7 @@ export class StoreCounts {
         })),
       ),
     );
+    return all.filter(({ radio, count }) => radio !== otherRadio || count > 0);
   }
 
   /** Time that a group took from the writer's first look at it to its commit. */

@@ -30,6 +30,8 @@ export interface RunningCollector {
   /** Where its other radios listen, by their names. */
   readonly radios: Readonly<Record<string, string>>;
   readonly database: string;
+  /** Where its metrics are, with --metrics. */
+  readonly metrics?: string;
   readonly pid: number;
   /** What it has logged so far. */
   readonly stderr: string;
@@ -70,7 +72,10 @@ export async function startCollector(t: Scope, options: CollectorOptions = {}): 
   });
   const [line] = await within("the collector's ready line", Promise.race([firstLine, early]));
   early.catch(() => undefined); // from here on its end is the test's business
-  const ready = JSON.parse(line) as Pick<RunningCollector, "address" | "radios" | "database" | "pid">;
+  const ready = JSON.parse(line) as Pick<
+    RunningCollector,
+    "address" | "radios" | "database" | "metrics" | "pid"
+  >;
 
   return {
     ...ready,

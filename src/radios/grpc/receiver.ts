@@ -15,7 +15,7 @@ import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
 
-import { CollectorError, reasonOf } from "../../base/errors.js";
+import { CollectorError, isRefusal, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import { descriptorSet } from "../../gen/descriptors.js";
 import {
@@ -213,7 +213,7 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   #stream(call: Stream): void {
-    const answers = new StreamAnswers(call);
+    const answers = new StreamAnswers(call, (cause) => this.#countRefusal(cause, call));
     const principal = this.#principalOf(call);
     if (principal instanceof CollectorError) {
       void answers.drain(principal);
@@ -247,6 +247,7 @@ export class GrpcReceiver implements RadioReceiver {
       // Of more of them, which this call has not, nobody would hear.
       answer(null, { acknowledgement: await this.#accept(read[0], principal, call) });
     } catch (cause) {
+      this.#countRefusal(cause, call);
       answer(statusOf(cause));
     }
   }
@@ -295,6 +296,11 @@ export class GrpcReceiver implements RadioReceiver {
     this.#refusals.add(code, call.getPeer().replace(/:\d+$/, ""), message);
   }
 
+  /** Whoever sends what is no envelope is told, and so is whoever looks after the collector. */
+  #countRefusal(cause: unknown, call: AnyCall): void {
+    if (isRefusal(cause)) this.#count(cause, call);
+  }
+
   /** Pauses all streams, those that will open included, until the inbox has room again. */
   #heedRoom(): void {
     const { room } = this.#inbox;
@@ -328,13 +334,16 @@ class StreamAnswers {
   /** Whose stream it is; undefined where nobody is asked. */
   principal: Principal | undefined;
   readonly #call: Stream;
+  readonly #onFailure: (cause: unknown) => void;
   #ready: Acknowledgement[] = [];
   #awaited = 0;
   #draining = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
-  constructor(call: Stream) {
+  /** `onFailure` is told of each envelope that is not acknowledged. */
+  constructor(call: Stream, onFailure: (cause: unknown) => void) {
     this.#call = call;
+    this.#onFailure = onFailure;
   }
 
   get call(): AnyCall {
@@ -351,6 +360,7 @@ class StreamAnswers {
       },
       (cause: unknown) => {
         this.#flush();
+        this.#onFailure(cause);
         this.#fail(cause);
         this.#settled(1);
       },

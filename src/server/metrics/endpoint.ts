@@ -1,0 +1,91 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { CollectorError, hasCode, reasonOf } from "../../base/errors.js";
+
+/** What the endpoint tells whoever asks. */
+export interface EndpointSource {
+  readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  /** Why the collector does not serve; undefined while it does. */
+  readonly notServing: () => string | undefined;
+}
+
+/** Longest that a request may take to arrive, in ms: a scraper's is one packet. */
+const requestTimeoutMs = 10_000;
+
+/** Connections at one time. A scraper has one, and each that asks for the metrics costs the ledger a query. */
+const mostConnections = 32;
+
+/** HTTP for those who watch a collector, and read only: /metrics for Prometheus, /healthz (the process answers), and
+ *  /readyz (it serves; otherwise 503 with the reason). */
+export class Endpoint implements AsyncDisposable {
+  readonly #server: Server;
+  /** As "127.0.0.1:9464". */
+  readonly address: string;
+
+  private constructor(server: Server, address: string) {
+    this.#server = server;
+    this.address = address;
+  }
+
+  /** Listens on "host:port"; port 0 lets the system choose. Rejects with a CollectorError when it cannot. */
+  static async open(listen: string, source: EndpointSource): Promise<Endpoint> {
+    const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
+      void respond(source, request, response);
+    });
+    server.maxConnections = mostConnections;
+    const host = listen.slice(0, listen.lastIndexOf(":"));
+    try {
+      server.listen({ host: host.replace(/^\[|\]$/g, ""), port: Number(listen.slice(host.length + 1)) });
+      await once(server, "listening");
+    } catch (cause) {
+      throw new CollectorError(
+        "listen",
+        `listen for metrics on ${listen}: ` +
+          (hasCode(cause, "EADDRINUSE")
+            ? "the port is in use by another program; name another port, or port 0 to let the system choose"
+            : `${reasonOf(cause)}; name an address of this machine`),
+        { cause },
+      );
+    }
+    return new Endpoint(server, `${host}:${String((server.address() as AddressInfo).port)}`);
+  }
+
+  /** Ends the connections too: a scraper keeps its own open. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}
+
+async function respond(
+  { metrics, notServing }: EndpointSource,
+  { method, url = "" }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const answer = (status: number, text: string, headers: Record<string, string> = {}): void => {
+    response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers }).end(text);
+  };
+  const [path] = url.split("?");
+  if (path !== "/metrics" && path !== "/healthz" && path !== "/readyz") {
+    answer(404, "there are /metrics, /healthz and /readyz\n");
+  } else if (method !== "GET" && method !== "HEAD") {
+    answer(405, "this is for reading: GET or HEAD\n", { Allow: "GET, HEAD" });
+  } else if (path === "/healthz") {
+    answer(200, "alive\n");
+  } else if (path === "/readyz") {
+    const reason = notServing();
+    if (reason === undefined) answer(200, "serving\n");
+    else answer(503, `not serving: ${reason}\n`);
+  } else {
+    try {
+      answer(200, await metrics.text(), { "Content-Type": metrics.contentType });
+    } catch (cause) {
+      answer(500, `read the metrics: ${reasonOf(cause)}\n`);
+    }
+  }
+}

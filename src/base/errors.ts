@@ -1,4 +1,4 @@
-/** Why an act failed. The first three may be tried again; the others will fail again. */
+/** Why an act failed. The first four may be tried again; the others will fail again. */
 export type ErrorCode =
   /** The other side cannot be reached, or went away. */
   | "unavailable"
@@ -6,6 +6,8 @@ export type ErrorCode =
   | "shutting-down"
   /** It took longer than allowed. */
   | "deadline"
+  /** There is more of something than a limit allows, for now. */
+  | "exhausted"
   /** Bytes that are no envelope. */
   | "invalid-envelope"
   /** Nobody knows who we are: no token, or a wrong one. */
@@ -25,7 +27,12 @@ export type ErrorCode =
   /** A fault of ours. */
   | "internal";
 
-const retryableCodes: ReadonlySet<ErrorCode> = new Set(["unavailable", "shutting-down", "deadline"]);
+const retryableCodes: ReadonlySet<ErrorCode> = new Set([
+  "unavailable",
+  "shutting-down",
+  "deadline",
+  "exhausted",
+]);
 
 /** The one error of this package. Its message names the act, the object, the reason and, where there is
  *  one, the cure. */

@@ -4,9 +4,11 @@ import { CollectorError, reasonOf } from "../base/errors.js";
 import { isLoopback } from "../base/loopback.js";
 import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
+import { defaultInFlight, defaultStreamsPerPeer } from "../radios/grpc/limits.js";
 import { Collector } from "../server/collector.js";
 import { defaultUnhealthyAfterSeconds } from "../server/health.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
+import { defaultSendersPerRun } from "../server/sinks/sqlite/senders.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 import {
   addServerAccess,
@@ -17,6 +19,7 @@ import {
 import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
 import { parseListen } from "./listen-option.js";
+import { parseCount } from "./count.js";
 import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
 
@@ -31,6 +34,10 @@ interface ServeOptions extends ServerAccessOptions {
   readonly exitWithParent: boolean;
   readonly metrics?: string;
   readonly unhealthyAfter: number;
+  readonly maxConnectionsPerPeer?: number;
+  readonly maxStreamsPerPeer: number;
+  readonly maxInFlight: number;
+  readonly maxSendersPerRun: number;
   readonly logLevel: LogLevel;
 }
 
@@ -100,6 +107,31 @@ export function addServe(program: Command): void {
       parseSeconds,
       defaultUnhealthyAfterSeconds,
     )
+    .option(
+      "--max-connections-per-peer <count>",
+      "gRPC connections of one address at one time " +
+        "(default: 16384, or three quarters of the files that a process may open)",
+      parseCount,
+    )
+    .option(
+      "--max-streams-per-peer <count>",
+      "gRPC calls of one address at one time",
+      parseCount,
+      defaultStreamsPerPeer,
+    )
+    .option(
+      "--max-in-flight <count>",
+      "envelopes of one gRPC stream, or of the single calls of a connection, that wait for their acknowledgement; a " +
+        "stream is read no further then",
+      parseCount,
+      defaultInFlight,
+    )
+    .option(
+      "--max-senders-per-run <count>",
+      "senders of one run; a new one beyond them is refused, and tries again",
+      parseCount,
+      defaultSendersPerRun,
+    )
     .addOption(
       new Option("--log-level <level>", "least level that is logged, on stderr")
         .choices(logLevels)
@@ -128,11 +160,21 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
     if (options.moveDamagedAside) moveDamaged(database, logger);
     collector = await Collector.open(
       {
-        database: { path: database, journalMode: options.journalMode, durability: options.durability },
+        database: {
+          path: database,
+          journalMode: options.journalMode,
+          durability: options.durability,
+          sendersPerRun: options.maxSendersPerRun,
+        },
         listen: options.listen,
         introspection: options.insecure || isLoopback(options.listen),
         metrics: options.metrics,
         unhealthyAfterSeconds: options.unhealthyAfter,
+        limits: {
+          connectionsPerPeer: options.maxConnectionsPerPeer,
+          streamsPerPeer: options.maxStreamsPerPeer,
+          inFlight: options.maxInFlight,
+        },
         radios: await Promise.all(
           options.radio.map(async ({ name, address }) => ({ name, address, radio: await radios.load(name) })),
         ),

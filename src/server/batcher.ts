@@ -2,6 +2,7 @@ import PQueue from "p-queue";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { faultPoint } from "../base/fault-points.js";
+import { WaterLevel } from "../base/water-level.js";
 import type { Acknowledgement } from "../model/envelope.js";
 import type { Principal } from "../model/principal.js";
 import type { Inbox } from "../radios/radio.js";
@@ -32,38 +33,36 @@ interface Waiting extends Arrival {
 export class Batcher implements Inbox, AsyncDisposable {
   readonly #sink: Sink;
   readonly #groupBytes: number;
-  readonly #highWaterBytes: number;
-  readonly #lowWaterBytes: number;
+  readonly #queued: WaterLevel;
   /** The sink takes one call at a time. */
   readonly #calls = new PQueue({ concurrency: 1 });
   #waiting: Waiting[] = [];
-  #queuedBytes = 0;
   #storing = false;
   /** Settles with the envelope that was accepted last. */
   #lastSettled: Promise<unknown> = Promise.resolve();
   #refusal: CollectorError | undefined;
-  #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   constructor(sink: Sink, options: BatcherOptions = {}) {
     this.#sink = sink;
     this.#groupBytes = options.groupBytes ?? defaultGroupBytes;
-    this.#highWaterBytes = options.highWaterBytes ?? defaultHighWaterBytes;
-    this.#lowWaterBytes = options.lowWaterBytes ?? defaultLowWaterBytes;
+    this.#queued = new WaterLevel(
+      options.highWaterBytes ?? defaultHighWaterBytes,
+      options.lowWaterBytes ?? defaultLowWaterBytes,
+    );
   }
 
   get room(): Promise<void> | undefined {
-    return this.#room?.promise;
+    return this.#queued.room;
   }
 
   /** Bytes of envelopes that are not yet committed. */
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#queued.value;
   }
 
   accept(envelope: Uint8Array, radio: string, principal?: Principal): Promise<Acknowledgement> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
-    this.#queuedBytes += envelope.byteLength;
-    if (this.#queuedBytes >= this.#highWaterBytes) this.#room ??= Promise.withResolvers<void>();
+    this.#queued.add(envelope.byteLength);
     const { promise, resolve, reject } = Promise.withResolvers<Acknowledgement>();
     this.#waiting.push({ envelope, radio, principal, resolve, reject });
     this.#lastSettled = promise.catch(() => undefined);
@@ -111,6 +110,7 @@ export class Batcher implements Inbox, AsyncDisposable {
           throw new CollectorError("internal", "store a group: an outcome is missing");
         if ("acknowledgement" in outcome) waiting.resolve(outcome.acknowledgement);
         else if ("forbidden" in outcome) waiting.reject(new CollectorError("forbidden", outcome.forbidden));
+        else if ("exhausted" in outcome) waiting.reject(new CollectorError("exhausted", outcome.exhausted));
         else waiting.reject(new CollectorError("invalid-envelope", `read an envelope: ${outcome.invalid}`));
       });
     } catch (cause) {
@@ -123,11 +123,7 @@ export class Batcher implements Inbox, AsyncDisposable {
       for (const waiting of group) waiting.reject(error);
       this.#refuse(error);
     } finally {
-      this.#queuedBytes -= group.reduce((sum, { envelope }) => sum + envelope.byteLength, 0);
-      if (this.#queuedBytes <= this.#lowWaterBytes) {
-        this.#room?.resolve();
-        this.#room = undefined;
-      }
+      this.#queued.remove(group.reduce((sum, { envelope }) => sum + envelope.byteLength, 0));
       this.#storing = false;
       this.#storeNext();
     }
@@ -149,7 +145,7 @@ export class Batcher implements Inbox, AsyncDisposable {
     const left = this.#waiting;
     this.#waiting = [];
     for (const { envelope, reject } of left) {
-      this.#queuedBytes -= envelope.byteLength;
+      this.#queued.remove(envelope.byteLength);
       reject(error);
     }
     return left.length;

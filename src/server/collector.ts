@@ -3,7 +3,7 @@ import { systemClock } from "../base/clock.js";
 import { CollectorError } from "../base/errors.js";
 import type { Principal } from "../model/principal.js";
 import type { AccessOptions, Token } from "../radios/grpc/access.js";
-import { openGrpcReceiver, type GrpcReceiver } from "../radios/grpc/receiver.js";
+import { openGrpcReceiver, type GrpcLimits, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
 import { Health } from "./health.js";
@@ -19,6 +19,8 @@ export interface CollectorOptions {
   readonly listen: string;
   /** More radios by which senders may come, beside gRPC. */
   readonly radios?: readonly ListeningRadio[];
+  /** What one peer may have by gRPC. */
+  readonly limits?: GrpcLimits;
   /** Whether anyone who reaches it by gRPC may ask what there is to call, and who is connected. */
   readonly introspection: boolean;
   /** How long the database may be unwritable before it says that it does not serve, in s. */

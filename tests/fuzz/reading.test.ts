@@ -97,7 +97,7 @@ function ledgerOf(db: Database.Database): [string, number[], number][] {
 /** What the receiver does with a request: the bytes of its envelopes, or why there are none. */
 function tryEnvelopesIn(request: Uint8Array): Uint8Array[] | string {
   try {
-    return envelopesIn(request);
+    return envelopesIn(request, 4_096);
   } catch (cause) {
     return cause instanceof Error ? cause.message : "";
   }
@@ -142,8 +142,8 @@ test("bytes of any kind are refused with a reason, or each message of theirs is 
       if ("invalid" in outcome) {
         if (outcome.invalid === "" || !("invalid" in envelope)) throw new Error("refused for no reason");
         refused += 1;
-      } else if ("forbidden" in outcome) {
-        throw new Error("forbidden to nobody");
+      } else if ("forbidden" in outcome || "exhausted" in outcome) {
+        throw new Error("refused for what it does not say");
       } else {
         const { senderId, committed } = outcome.acknowledgement;
         if ("invalid" in envelope || envelope.senderId !== senderId) throw new Error("answered to another");

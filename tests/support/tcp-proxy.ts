@@ -12,6 +12,7 @@ const frameHeaderBytes = 9;
 export class TcpProxy {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
+  readonly #from: string | undefined;
   #target: string;
   #open: Promise<void> | undefined;
   #reopen: () => void = () => undefined;
@@ -21,18 +22,20 @@ export class TcpProxy {
   /** How long each chunk is held on its way, in ms. */
   delayMs = 0;
 
-  private constructor(server: Server, target: string) {
+  private constructor(server: Server, target: string, from: string | undefined) {
     this.#server = server;
+    this.#from = from;
     this.#target = target;
     server.on("connection", (client: Socket) => {
       this.#join(client);
     });
   }
 
-  /** Listens until the test ends and forwards to `target`, as "127.0.0.1:41235". */
-  static async start(t: Pick<Scope, "teardown">, target: string): Promise<TcpProxy> {
+  /** Listens until the test ends and forwards to `target`, as "127.0.0.1:41235": as the host `from`, which is another
+   *  address of this machine (127.0.0.2, say), when it is given. */
+  static async start(t: Pick<Scope, "teardown">, target: string, from?: string): Promise<TcpProxy> {
     const server = createServer({ allowHalfOpen: true });
-    const proxy = new TcpProxy(server, target);
+    const proxy = new TcpProxy(server, target, from);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     t.teardown(() => proxy.#stop());
@@ -78,7 +81,8 @@ export class TcpProxy {
   #join(client: Socket): void {
     this.connections += 1;
     const [host = "", port = ""] = this.#target.split(":");
-    const pair = new Pair(client, connect({ host, port: Number(port), allowHalfOpen: true }));
+    const from = this.#from === undefined ? {} : { localAddress: this.#from };
+    const pair = new Pair(client, connect({ host, port: Number(port), allowHalfOpen: true, ...from }));
     this.#pairs.add(pair);
     pair.collector.on("close", () => this.#pairs.delete(pair));
     void this.#forward(pair.client, pair.collector, () => false);

@@ -1,11 +1,12 @@
 import { SqliteWriter } from "../../src/server/sinks/sqlite/writer.js";
+import type { FileOptions } from "../../src/server/sinks/sqlite/file.js";
 import type { Arrival } from "../../src/server/sinks/sink.js";
 import type { Acknowledgement } from "../../src/model/envelope.js";
 
 /** Opens a writer on a file that nobody else has locked. */
-export function openWriter(path: string): SqliteWriter {
+export function openWriter(path: string, options: Partial<FileOptions> = {}): SqliteWriter {
   return new SqliteWriter(
-    { path, journalMode: "auto", durability: "normal" },
+    { path, journalMode: "auto", durability: "normal", ...options },
     (reason) => {
       if (reason !== undefined) throw new Error(`the file cannot be written: ${reason}`);
     },

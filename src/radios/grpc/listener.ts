@@ -21,15 +21,19 @@ const reservedFiles = 128;
  *  nothing, or byte by byte, or stops in the middle of a TLS handshake holds a file descriptor for nothing. */
 const firstCallTimeoutMs = 30_000;
 
-export interface ListenerOptions {
+export interface ConnectionLimits {
+  /** Connections that one address may have. Default: 16,384, or three quarters of the files that this process may
+   *  open. */
+  readonly connectionsPerPeer?: number | undefined;
+  /** How long a new connection may take until its first call, in ms. Default: 30,000. */
+  readonly firstCallTimeoutMs?: number | undefined;
+}
+
+export interface ListenerOptions extends ConnectionLimits {
   /** "host:port"; port 0 lets the system choose. */
   readonly listen: string;
   /** Default: no TLS. */
   readonly tls?: ServerTls | undefined;
-  /** Default: 16,384, or three quarters of the files that this process may open. */
-  readonly connectionsPerPeer?: number | undefined;
-  /** Default: 30,000. */
-  readonly firstCallTimeoutMs?: number | undefined;
 }
 
 interface Connection {

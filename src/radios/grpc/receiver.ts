@@ -2,7 +2,6 @@ import {
   addAdminServicesToServer,
   Metadata,
   Server,
-  ServerInterceptingCall,
   setLogger,
   status,
   type sendUnaryData,
@@ -15,8 +14,9 @@ import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
 
-import { CollectorError, isRefusal, reasonOf } from "../../base/errors.js";
+import { CollectorError, reasonOf, type ErrorCode } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
+import type { WaterLevel } from "../../base/water-level.js";
 import { descriptorSet } from "../../gen/descriptors.js";
 import {
   CollectorServiceService,
@@ -30,7 +30,8 @@ import type { Principal } from "../../model/principal.js";
 import { nowMicros } from "../../model/time.js";
 import type { Inbox, RadioReceiver } from "../radio.js";
 import { Access, type AccessOptions } from "./access.js";
-import { Listener } from "./listener.js";
+import { addressOf, Peers, streamShare, Throttle, type CallLimits } from "./limits.js";
+import { Listener, type ConnectionLimits } from "./listener.js";
 import { Refusals } from "./refusals.js";
 import { envelopesIn } from "./request.js";
 import { timeMetadata } from "./status.js";
@@ -61,14 +62,14 @@ const serviceName = "parsl_collector.v1.CollectorService";
 export interface GrpcReceiverOptions extends AccessOptions {
   /** "host:port"; port 0 lets the system choose. */
   readonly listen: string;
-  /** Connections that one address may have; see `ListenerOptions`. */
-  readonly connectionsPerPeer?: number | undefined;
-  /** How long a new connection may take until its first call, in ms; see `ListenerOptions`. */
-  readonly firstCallTimeoutMs?: number | undefined;
+  readonly limits?: GrpcLimits | undefined;
   /** Whether to tell anyone who asks what there is to call (reflection), and who is connected (channelz); by
    *  default not. */
   readonly introspection?: boolean;
 }
+
+/** What one peer may have, a peer being an address. */
+export type GrpcLimits = ConnectionLimits & CallLimits;
 
 /** What GetStatus tells, but for what only the receiver knows. */
 export type StatusSource = (
@@ -102,18 +103,21 @@ export class GrpcReceiver implements RadioReceiver {
   readonly #server: Server;
   readonly #health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
   readonly #streams = new Set<StreamAnswers>();
+  /** All streams, which wait together for room in the inbox. */
+  readonly #throttle = new Throttle();
   readonly #refusals: Refusals;
+  readonly #peers: Peers;
   #access: Access;
   #listener: Listener | undefined;
-  #paused = false;
   #disposal: Promise<void> | undefined;
 
-  constructor(access: AccessOptions, inbox: Inbox, statusSource: StatusSource, logger: Logger) {
-    this.#access = new Access(access);
+  constructor(options: GrpcReceiverOptions, inbox: Inbox, statusSource: StatusSource, logger: Logger) {
+    this.#access = new Access(options);
     this.#inbox = inbox;
     this.#statusSource = statusSource;
     this.#logger = logger;
     this.#refusals = new Refusals(logger);
+    this.#peers = new Peers(options.limits ?? {}, inbox, this.#refusals);
     this.#server = new Server({
       "grpc.max_receive_message_length": largestRequestBytes,
       "grpc.max_send_message_length": -1,
@@ -122,10 +126,9 @@ export class GrpcReceiver implements RadioReceiver {
       "grpc.max_connection_idle_ms": maxConnectionIdleMs,
       "grpc.max_concurrent_streams": maxConcurrentStreams,
       interceptors: [
-        (_, call) => {
-          this.#listener?.called(call.getPeer());
-          return new ServerInterceptingCall(call);
-        },
+        this.#peers.interceptor(CollectorServiceService.sendMessages.path, (peer) =>
+          this.#listener?.called(peer),
+        ),
       ],
     });
     const implementation: UntypedServiceImplementation = {
@@ -161,7 +164,13 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   async listen(options: GrpcReceiverOptions): Promise<void> {
-    this.#listener = await Listener.open(this.#server, options, this.#refusals, this.#logger);
+    const { listen, tls, limits } = options;
+    this.#listener = await Listener.open(
+      this.#server,
+      { listen, tls, ...limits },
+      this.#refusals,
+      this.#logger,
+    );
   }
 
   /** Takes other tokens and shows another certificate from now on; streams whose token is no longer taken end. Whether
@@ -189,10 +198,11 @@ export class GrpcReceiver implements RadioReceiver {
     this.#listener?.destroy();
   }
 
-  /** Streams that are open, and how many of them are not read now, since the writer is behind. */
+  /** Streams that are open, and how many of them are not read now, since the writer is behind or they have
+   *  more here than their share. */
   get streams(): { readonly open: number; readonly paused: number } {
     const open = this.#streams.size;
-    return { open, paused: this.#paused ? open : 0 };
+    return { open, paused: [...this.#streams].filter(({ isHeld }) => isHeld).length };
   }
 
   /** What grpc.health.v1 answers. */
@@ -213,7 +223,9 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   #stream(call: Stream): void {
-    const answers = new StreamAnswers(call, (cause) => this.#countRefusal(cause, call));
+    const callPeer = call.getPeer();
+    const peer = this.#peers.of(callPeer);
+    const answers = new StreamAnswers(call, this.#peers.inFlight);
     const principal = this.#principalOf(call);
     if (principal instanceof CollectorError) {
       void answers.drain(principal);
@@ -221,18 +233,26 @@ export class GrpcReceiver implements RadioReceiver {
     }
     answers.principal = principal;
     this.#streams.add(answers);
+    const leave = (): void => {
+      this.#streams.delete(answers);
+      this.#throttle.leave(answers);
+      peer.streams.leave(answers);
+    };
     call.on("data", (request: Buffer) => {
-      const accepted = this.#acceptAll(request, answers.principal, call);
-      for (const acknowledgement of accepted) answers.await(acknowledgement);
+      for (const { envelope, acknowledgement } of this.#acceptAll(request, answers.principal, call)) {
+        answers.await(envelope, acknowledgement);
+      }
       this.#heedRoom();
+      peer.streams.heed(peer.room);
     });
     call.on("end", () => answers.endWhenAnswered());
     call.on("error", (cause) =>
-      this.#logger.debug({ peer: call.getPeer(), reason: cause.message }, "stream broke"),
+      this.#logger.debug({ peer: callPeer, reason: cause.message }, "stream broke"),
     );
-    call.on("close", () => this.#streams.delete(answers));
-    call.on("cancelled", () => this.#streams.delete(answers));
-    if (this.#paused) call.pause();
+    call.on("close", leave);
+    call.on("cancelled", leave);
+    this.#throttle.join(answers);
+    peer.streams.join(answers);
   }
 
   async #send(
@@ -242,12 +262,11 @@ export class GrpcReceiver implements RadioReceiver {
     try {
       const principal = this.#principalOf(call);
       if (principal instanceof CollectorError) throw principal;
-      const read = tryRead(call.request);
+      const read = this.#tryRead(call.request, call);
       if (read instanceof CollectorError) throw read;
       // Of more of them, which this call has not, nobody would hear.
       answer(null, { acknowledgement: await this.#accept(read[0], principal, call) });
     } catch (cause) {
-      this.#countRefusal(cause, call);
       answer(statusOf(cause));
     }
   }
@@ -270,63 +289,77 @@ export class GrpcReceiver implements RadioReceiver {
   }
 
   /** An answer for each envelope, one at least. */
-  #acceptAll(request: Buffer, principal: Principal | undefined, call: AnyCall): Promise<Acknowledgement>[] {
-    const read = tryRead(request);
-    if (read instanceof CollectorError) return [Promise.reject(read)];
-    return read.map((envelope) => this.#accept(envelope, principal, call));
+  #acceptAll(
+    request: Buffer,
+    principal: Principal | undefined,
+    call: AnyCall,
+  ): { readonly envelope: Uint8Array; readonly acknowledgement: Promise<Acknowledgement> }[] {
+    const read = this.#tryRead(request, call);
+    if (read instanceof CollectorError) return [{ envelope: request, acknowledgement: Promise.reject(read) }];
+    return read.map((envelope) => ({ envelope, acknowledgement: this.#accept(envelope, principal, call) }));
+  }
+
+  /** The envelopes of a request, one at least, or why they are not taken. */
+  #tryRead(request: Buffer, call: AnyCall): ReturnType<typeof envelopesIn> | CollectorError {
+    try {
+      return envelopesIn(request, this.#peers.inFlight);
+    } catch (cause) {
+      const error =
+        cause instanceof CollectorError
+          ? cause
+          : new CollectorError("invalid-envelope", `read a request: ${reasonOf(cause)}`, { cause });
+      this.#refusals.add(
+        error.code === "exhausted" ? "in-flight" : error.code,
+        addressOf(call.getPeer()),
+        error.message,
+      );
+      return error;
+    }
   }
 
   #accept(envelope: Uint8Array, principal: Principal | undefined, call: AnyCall): Promise<Acknowledgement> {
+    const callPeer = call.getPeer(); // now: later its connection may be gone
     const acknowledgement = this.#inbox.accept(envelope, radioName, principal);
-    if (principal !== undefined) {
-      acknowledgement.catch((cause: unknown) => {
-        if (cause instanceof CollectorError && cause.code === "forbidden") this.#count(cause, call);
-      });
-    }
+    this.#peers.of(callPeer).await(envelope, acknowledgement);
+    acknowledgement.catch((cause: unknown) => {
+      const reason = cause instanceof CollectorError ? refusalReasons[cause.code] : undefined;
+      if (reason !== undefined) this.#refusals.add(reason, addressOf(callPeer), reasonOf(cause));
+    });
     return acknowledgement;
   }
 
   #principalOf(call: AnyCall): Principal | undefined | CollectorError {
     const principal = this.#access.principalOf(call);
-    if (principal instanceof CollectorError) this.#count(principal, call);
+    if (principal instanceof CollectorError) {
+      this.#refusals.add(principal.code, addressOf(call.getPeer()), principal.message);
+    }
     return principal;
   }
 
-  #count({ code, message }: CollectorError, call: AnyCall): void {
-    this.#refusals.add(code, call.getPeer().replace(/:\d+$/, ""), message);
-  }
-
-  /** Whoever sends what is no envelope is told, and so is whoever looks after the collector. */
-  #countRefusal(cause: unknown, call: AnyCall): void {
-    if (isRefusal(cause)) this.#count(cause, call);
-  }
-
-  /** Pauses all streams, those that will open included, until the inbox has room again. */
+  /** Holds all streams, those that will open included, until the inbox has room again. */
   #heedRoom(): void {
     const { room } = this.#inbox;
-    if (room === undefined || this.#paused) return;
-    this.#paused = true;
-    for (const stream of this.#streams) stream.pause();
+    if (room === undefined || this.#throttle.isHeld) return;
+    this.#throttle.heed(room);
     this.#logger.debug({ streams: this.#streams.size }, "streams paused until the writer catches up");
-    void room.then(() => {
-      this.#paused = false;
-      for (const stream of this.#streams) stream.resume();
-    });
   }
 }
 
-/** The envelopes of a request, one at least, or why its bytes are none. */
-function tryRead(request: Buffer): ReturnType<typeof envelopesIn> | CollectorError {
-  try {
-    return envelopesIn(request);
-  } catch (cause) {
-    return new CollectorError("invalid-envelope", `read a request: ${reasonOf(cause)}`, { cause });
-  }
-}
+/** Whoever sends what the inbox does not take is told, and so is whoever looks after the collector: as this, by the code of
+ *  the error. */
+const refusalReasons: Partial<Record<ErrorCode, string>> = {
+  "invalid-envelope": "invalid-envelope",
+  forbidden: "forbidden",
+  exhausted: "senders-per-run",
+};
 
 /** Rejections that one response may have, but for those of a single envelope: 20,000 with their reasons stay
  *  below the 4 MiB that gRPC allows a client by default. */
 const mostRejections = 20_000;
+
+/** What these take in memory until the client has read them, in bytes, roughly. */
+const acknowledgementBytes = 256;
+const rejectionBytes = 256;
 
 /** The answers of one stream: all acknowledgements of one commit go down in one response, or in several when
  *  much was rejected. */
@@ -334,45 +367,65 @@ class StreamAnswers {
   /** Whose stream it is; undefined where nobody is asked. */
   principal: Principal | undefined;
   readonly #call: Stream;
-  readonly #onFailure: (cause: unknown) => void;
+  /** What is not acknowledged yet, and answers that the client has not read. */
+  readonly #unanswered = streamShare();
+  readonly #unread = streamShare();
+  /** An envelope's part of the share beside its bytes, so that no more than may be in flight fill it. */
+  readonly #partBytes: number;
   #ready: Acknowledgement[] = [];
   #awaited = 0;
+  /** Which of the two is full. */
+  readonly #full = new Set<WaterLevel>();
+  /** How many reasons there are to read no further now. */
+  #holds = 0;
   #draining = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
-  /** `onFailure` is told of each envelope that is not acknowledged. */
-  constructor(call: Stream, onFailure: (cause: unknown) => void) {
+  constructor(call: Stream, inFlight: number) {
     this.#call = call;
-    this.#onFailure = onFailure;
+    this.#partBytes = Math.ceil(this.#unanswered.high / inFlight);
   }
 
   get call(): AnyCall {
     return this.#call;
   }
 
-  await(acknowledgement: Promise<Acknowledgement>): void {
+  /** Whether it is not read now. */
+  get isHeld(): boolean {
+    return this.#holds > 0;
+  }
+
+  await(envelope: Uint8Array, acknowledgement: Promise<Acknowledgement>): void {
+    const weight = envelope.length + this.#partBytes;
     this.#awaited += 1;
+    this.#unanswered.add(weight);
+    this.#heed(this.#unanswered);
+    const settled = (): void => {
+      this.#unanswered.remove(weight);
+      this.#settled(1);
+    };
     acknowledgement.then(
       (one) => {
         // The promises of one commit resolve one right after the other; a microtask comes after them all.
         if (this.#ready.push(one) === 1) queueMicrotask(() => this.#flush());
-        this.#settled(1);
+        settled();
       },
       (cause: unknown) => {
         this.#flush();
-        this.#onFailure(cause);
         this.#fail(cause);
-        this.#settled(1);
+        settled();
       },
     );
   }
 
-  pause(): void {
+  hold(): void {
+    this.#holds += 1;
     this.#call.pause();
   }
 
-  resume(): void {
-    if (!this.#draining) this.#call.resume();
+  release(): void {
+    this.#holds -= 1;
+    if (this.#holds === 0 && !this.#draining) this.#call.resume();
   }
 
   endWhenAnswered(): void {
@@ -414,14 +467,32 @@ class StreamAnswers {
     let rejections = 0;
     for (const one of ready) {
       if (rejections > 0 && rejections + one.rejections.length > mostRejections) {
-        this.#call.write({ acknowledgements });
+        this.#write(acknowledgements, rejections);
         acknowledgements = [];
         rejections = 0;
       }
       acknowledgements.push(one);
       rejections += one.rejections.length;
     }
-    this.#call.write({ acknowledgements });
+    this.#write(acknowledgements, rejections);
+  }
+
+  #write(acknowledgements: Acknowledgement[], rejections: number): void {
+    const weight = acknowledgementBytes * acknowledgements.length + rejectionBytes * rejections;
+    this.#unread.add(weight);
+    this.#heed(this.#unread);
+    this.#call.write({ acknowledgements }, () => this.#unread.remove(weight));
+  }
+
+  /** Reads no further while a share is full. */
+  #heed(share: WaterLevel): void {
+    if (share.room === undefined || this.#full.has(share)) return;
+    this.#full.add(share);
+    this.hold();
+    void share.room.then(() => {
+      this.#full.delete(share);
+      this.release();
+    });
   }
 
   #fail(cause: unknown): void {
@@ -450,6 +521,8 @@ function statusOf(cause: unknown): { code: status; details: string } {
     case "unavailable":
     case "shutting-down":
       return { code: status.UNAVAILABLE, details };
+    case "exhausted":
+      return { code: status.RESOURCE_EXHAUSTED, details };
     case "deadline":
       return { code: status.DEADLINE_EXCEEDED, details };
     default:

@@ -4,11 +4,13 @@ import type { Principal } from "../../model/principal.js";
 import type { GetStatusResponse } from "../../model/status.js";
 
 /** What became of one envelope: it is on the disk, or its bytes are no envelope and never will be, or who brought it
- *  may not write the runs that it speaks of, and nothing of it is kept. */
+ *  may not write the runs that it speaks of, and nothing of it is kept; nor is it when there are too many of something
+ *  now. */
 export type Outcome =
   | { readonly acknowledgement: Acknowledgement }
   | { readonly invalid: string }
-  | { readonly forbidden: string };
+  | { readonly forbidden: string }
+  | { readonly exhausted: string };
 
 /** The bytes of one envelope as they came, the name of the radio that brought them, and who sent it where that is
  *  known; who is not known may write all runs. */

@@ -30,7 +30,7 @@ async function closed(socket: Socket): Promise<void> {
 }
 
 test("an address that has as many connections as it may gets no more, and others do", async (t) => {
-  const { receiver, warnings } = await startReceiver(t, { connectionsPerPeer: 3 });
+  const { receiver, warnings } = await startReceiver(t, { limits: { connectionsPerPeer: 3 } });
   const kept = await Promise.all([1, 2, 3].map(() => connectFrom(t, strangersAddress, receiver.address)));
 
   const beyond = await Promise.all([1, 2].map(() => connectFrom(t, strangersAddress, receiver.address)));
@@ -56,7 +56,7 @@ test("an address that has as many connections as it may gets no more, and others
 });
 
 test("a connection without a call ends at its deadline, however little it says, and one with a call stays", async (t) => {
-  const { receiver, warnings } = await startReceiver(t, { firstCallTimeoutMs: 1_000 });
+  const { receiver, warnings } = await startReceiver(t, { limits: { firstCallTimeoutMs: 1_000 } });
   const stream = Service.connect(t, receiver.address).stream();
   const senderId = newSenderId();
   await stream.write(envelopeOf([sample(1)], { senderId }));
@@ -75,7 +75,7 @@ test("a connection without a call ends at its deadline, however little it says, 
 
 test("half a TLS handshake ends at its deadline", async (t) => {
   const tls = await selfSigned(temporaryDirectory(t));
-  const { receiver } = await startReceiver(t, { tls, firstCallTimeoutMs: 50 });
+  const { receiver } = await startReceiver(t, { tls, limits: { firstCallTimeoutMs: 50 } });
 
   const socket = await connectFrom(t, strangersAddress, receiver.address);
   const clientHello = Buffer.from("160301020001000200", "hex"); // begun, of 512 bytes

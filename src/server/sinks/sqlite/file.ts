@@ -15,6 +15,8 @@ export interface FileOptions {
   readonly path: string;
   readonly journalMode: JournalMode;
   readonly durability: Durability;
+  /** Senders that one run may have. Default: 1,000,000 (`defaultSendersPerRun`). */
+  readonly sendersPerRun?: number;
 }
 
 /** Opens the database file, without touching its content: that may need a lock that another holds now.

@@ -7,6 +7,13 @@ import { kindNames } from "../../../model/kinds.js";
 import { longestName } from "../../rows/facts.js";
 import { SequenceReader } from "./sequences.js";
 
+/** Senders that one run may have. Each costs the ledger some hundred bytes on disk and a row in every status; 10,000 nodes
+ *  with 100 workers each are legitimate. */
+export const defaultSendersPerRun = 1_000_000;
+
+/** Runs whose senders are counted in memory from one group to the next. */
+const keptRuns = 20_000;
+
 /** Counts of one sender's messages, by what became of them. */
 export interface Counts {
   stored: number;
@@ -85,8 +92,16 @@ export class Senders {
   readonly #deleteLost;
   readonly #upsertRun;
   readonly #upsertRadio;
+  readonly #countOfRun;
+  readonly #perRun: number;
+  /** Senders of a run, with those that are not written yet. */
+  readonly #counts = new Map<string, number>();
 
-  constructor(db: Database.Database) {
+  constructor(db: Database.Database, perRun: number) {
+    this.#perRun = perRun;
+    this.#countOfRun = db
+      .prepare<[string], number>("SELECT count(*) FROM collector_sender_run WHERE run_id = ?")
+      .pluck();
     this.#select = db.prepare<[string], SenderRow>("SELECT * FROM collector_sender WHERE sender_id = ?");
     this.#sequences = new SequenceReader(db);
     this.#insert = db.prepare(
@@ -116,14 +131,21 @@ export class Senders {
     );
   }
 
+  /** Why the sender of an envelope is one too many for the run that it names; undefined for one that is known. */
+  exceeds(envelope: ReceivedEnvelope): string | undefined {
+    if (this.#find(envelope.senderId) !== undefined) return undefined;
+    const runId = runOf(envelope);
+    if (runId === "" || this.#countOf(runId) < this.#perRun) return undefined;
+    return (
+      `store an envelope of a new sender: run ${runId} has ${String(this.#perRun)} senders, as many as one may have; ` +
+      "--max-senders-per-run raises that"
+    );
+  }
+
   /** The sender of an envelope that came by a radio, made when it is new. Takes over what the envelope says
    *  of the sender itself. */
   hear(envelope: ReceivedEnvelope, radio: string, now: Micros): Sender {
-    let sender = this.#known.get(envelope.senderId);
-    if (sender === undefined) {
-      sender = this.#read(envelope, now);
-      this.#known.set(envelope.senderId, sender);
-    }
+    const sender = this.#find(envelope.senderId) ?? this.#make(envelope, now);
     this.#heard.add(sender);
     this.hearOfRun(sender, envelope.context.runId);
     sender.received.set(radio, (sender.received.get(radio) ?? 0) + envelope.messages.length);
@@ -185,6 +207,7 @@ export class Senders {
   forget(): void {
     this.#known.clear();
     this.#heard.clear();
+    this.#counts.clear();
   }
 
   /** Keeps memory flat when senders come and go. */
@@ -192,9 +215,27 @@ export class Senders {
     if (this.#known.size > most) this.#known.clear();
   }
 
-  #read(envelope: ReceivedEnvelope, now: Micros): Sender {
-    const stored = this.#select.get(envelope.senderId);
-    if (stored === undefined) return this.#new(envelope, now);
+  #countOf(runId: string): number {
+    let count = this.#counts.get(runId);
+    if (count === undefined) {
+      count = this.#countOfRun.get(runId) ?? 0;
+      if (this.#counts.size >= keptRuns) this.#counts.clear();
+      this.#counts.set(runId, count);
+    }
+    return count;
+  }
+
+  #find(senderId: string): Sender | undefined {
+    const known = this.#known.get(senderId);
+    if (known !== undefined) return known;
+    const sender = this.#read(senderId);
+    if (sender !== undefined) this.#known.set(senderId, sender);
+    return sender;
+  }
+
+  #read(senderId: string): Sender | undefined {
+    const stored = this.#select.get(senderId);
+    if (stored === undefined) return undefined;
     const lost = [...this.#sequences.lost(stored.id)].map(
       ([kind, { intervals }]) => [kind, new TrackedSequences(intervals)] as const,
     );
@@ -215,6 +256,14 @@ export class Senders {
       lastSequence: stored.last_sequence,
       leastDelayUs: stored.least_delay_us,
     };
+  }
+
+  #make(envelope: ReceivedEnvelope, now: Micros): Sender {
+    const sender = this.#new(envelope, now);
+    this.#known.set(envelope.senderId, sender);
+    const run = runOf(envelope);
+    this.#counts.set(run, this.#countOf(run) + 1);
+    return sender;
   }
 
   #new(envelope: ReceivedEnvelope, now: Micros): Sender {
@@ -241,6 +290,12 @@ export class Senders {
       leastDelayUs: null,
     };
   }
+}
+
+/** The run that a new sender counts for: the one that it names, or else its first message. */
+function runOf({ context, messages: [first] }: ReceivedEnvelope): string {
+  if (context.runId !== "" || first === undefined || "unreadable" in first) return context.runId;
+  return first.kind?.value.runId ?? "";
 }
 
 function lostOf(sender: Sender, kind: string): TrackedSequences {

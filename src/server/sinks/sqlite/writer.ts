@@ -14,7 +14,7 @@ import type { Principal } from "../../../model/principal.js";
 import { advisePlanner, isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
 import { Owners } from "./owners.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
-import { Senders, type Sender } from "./senders.js";
+import { defaultSendersPerRun, Senders, type Sender } from "./senders.js";
 import { onlyOf, readLosses, readStatus } from "./status.js";
 import { Tables } from "./tables.js";
 
@@ -69,7 +69,7 @@ export class SqliteWriter {
     try {
       const { journalMode, because } = this.#whenFree(() => prepareFile(this.#db, options));
       this.journal = `${journalMode} (${because})`;
-      this.#senders = new Senders(this.#db);
+      this.#senders = new Senders(this.#db, options.sendersPerRun ?? defaultSendersPerRun);
       this.#owners = new Owners(this.#db);
       this.#tables = new Tables(this.#db);
     } catch (cause) {
@@ -161,6 +161,8 @@ export class SqliteWriter {
       this.#storeCounts.discard(); // what an attempt before this one counted
       const outcomes = group.map(({ envelope, radio, principal }): Outcome => {
         if ("invalid" in envelope) return envelope;
+        const exhausted = this.#senders.exceeds(envelope);
+        if (exhausted !== undefined) return { exhausted };
         const forbidden =
           principal && this.#owners.claim(envelope, this.#senders.firstRunOf(envelope.senderId), principal);
         if (forbidden !== undefined) return { forbidden };

@@ -1,0 +1,224 @@
+import { ServerInterceptingCall, status, type ServerInterceptor } from "@grpc/grpc-js";
+
+import { WaterLevel } from "../../base/water-level.js";
+import type { Inbox } from "../radio.js";
+import type { Refusals } from "./refusals.js";
+
+/** Calls of one address at one time: 10,000 workers behind one login node, with a stream each, are legitimate. */
+export const defaultStreamsPerPeer = 16_384;
+
+/** Envelopes of one stream that are not acknowledged yet. An agent has 256 at most, a sender 8. */
+export const defaultInFlight = 4_096;
+
+/** Bytes of envelopes that one stream, and all calls of one address, may have here before they are read no further. The
+ *  second is half of what waits for the writer before all addresses are held up. */
+const streamShareBytes = 2 * 1024 * 1024;
+const peerShareBytes = 8 * 1024 * 1024;
+
+/** What an envelope that waits takes in memory beside its bytes, roughly: those of a few bytes must not be free. */
+const overheadBytes = 512;
+
+export interface CallLimits {
+  /** Calls that one address may have open. Default: 16,384 (`defaultStreamsPerPeer`). */
+  readonly streamsPerPeer?: number | undefined;
+  /** Envelopes that may wait for their acknowledgement: of a stream, which is read no further then, and of the single
+   *  calls of a connection. Default: 4,096 (`defaultInFlight`). */
+  readonly inFlight?: number | undefined;
+}
+
+/** A stream that can be read no further for a while. */
+export interface Holdable {
+  hold(): void;
+  /** Takes back one `hold`. */
+  release(): void;
+}
+
+/** Streams that are held, all of them, while something has no room for what they bring. */
+export class Throttle {
+  readonly #streams = new Set<Holdable>();
+  #isHeld = false;
+
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  join(stream: Holdable): void {
+    this.#streams.add(stream);
+    if (this.#isHeld) stream.hold();
+  }
+
+  leave(stream: Holdable): void {
+    this.#streams.delete(stream);
+  }
+
+  /** Holds them until `room` resolves; nothing when there is room. */
+  heed(room: Promise<void> | undefined): void {
+    if (room === undefined || this.#isHeld) return;
+    this.#isHeld = true;
+    for (const stream of this.#streams) stream.hold();
+    void room.then(() => {
+      this.#isHeld = false;
+      for (const stream of this.#streams) stream.release();
+    });
+  }
+}
+
+/** An address from which calls come. */
+export class Peer {
+  readonly streams = new Throttle();
+  readonly #waiting = shareOf(peerShareBytes);
+  readonly #onIdle: () => void;
+  #calls = 0;
+
+  /** `onIdle` is told when nothing of it is here any more. */
+  constructor(onIdle: () => void) {
+    this.#onIdle = onIdle;
+  }
+
+  /** Calls that are open. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Undefined while its envelopes have room. */
+  get room(): Promise<void> | undefined {
+    return this.#waiting.room;
+  }
+
+  open(): void {
+    this.#calls += 1;
+  }
+
+  close(): void {
+    this.#calls -= 1;
+    this.#checkIdle();
+  }
+
+  /** Counts an envelope until it is answered, whatever becomes of its call. */
+  await(envelope: Uint8Array, answer: Promise<unknown>): void {
+    const weight = envelope.length + overheadBytes;
+    this.#waiting.add(weight);
+    const settled = (): void => {
+      this.#waiting.remove(weight);
+      this.#checkIdle();
+    };
+    answer.then(settled, settled);
+  }
+
+  #checkIdle(): void {
+    if (this.#calls === 0 && this.#waiting.value === 0) this.#onIdle();
+  }
+}
+
+/** What each address has with the receiver, and how much that may be. */
+export class Peers {
+  readonly inFlight: number;
+  readonly #streamsPerPeer: number;
+  readonly #inbox: Inbox;
+  readonly #refusals: Refusals;
+  readonly #peers = new Map<string, Peer>();
+  /** Single calls with an envelope, by connection. */
+  readonly #sends = new Map<string, number>();
+
+  constructor(options: CallLimits, inbox: Inbox, refusals: Refusals) {
+    this.#streamsPerPeer = options.streamsPerPeer ?? defaultStreamsPerPeer;
+    this.inFlight = options.inFlight ?? defaultInFlight;
+    this.#inbox = inbox;
+    this.#refusals = refusals;
+  }
+
+  /** The address of a call, as grpc-js names its peer. */
+  of(callPeer: string): Peer {
+    const address = addressOf(callPeer);
+    let peer = this.#peers.get(address);
+    if (peer === undefined) {
+      peer = new Peer(() => this.#peers.delete(address));
+      this.#peers.set(address, peer);
+    }
+    return peer;
+  }
+
+  /** Tells `called` of each call, refuses those beyond the limits before a byte of their requests is read, and lets one of
+   *  `sendPath` wait while there is no room for what it brings. */
+  interceptor(sendPath: string, called: (callPeer: string) => void): ServerInterceptor {
+    return (method, call) => {
+      const callPeer = call.getPeer();
+      called(callPeer);
+      const isSend = method.path === sendPath;
+      let undo: (() => void) | undefined;
+      return new ServerInterceptingCall(call, {
+        start: (next) =>
+          next({
+            // Here, and not before: from here on it is certain that onCancel comes, however the call ends.
+            onReceiveMetadata: (metadata, pass) => {
+              const entered = this.#enter(callPeer, isSend);
+              if (typeof entered === "string") {
+                call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details: entered });
+                return;
+              }
+              undo = entered;
+              if (isSend) void this.#whenRoom(callPeer).then(() => pass(metadata));
+              else pass(metadata);
+            },
+            onCancel: () => undo?.(),
+          }),
+      });
+    };
+  }
+
+  /** Returns how to take it back, or why the call is refused. */
+  #enter(callPeer: string, isSend: boolean): (() => void) | string {
+    const address = addressOf(callPeer);
+    const peer = this.of(callPeer);
+    if (peer.calls >= this.#streamsPerPeer) {
+      return this.#refuse(
+        "streams-per-peer",
+        address,
+        `open a call: ${address} has ${String(peer.calls)} open, as many as one address may have; ` +
+          "--max-streams-per-peer raises that",
+      );
+    }
+    const sends = this.#sends.get(callPeer) ?? 0;
+    if (isSend && sends >= this.inFlight) {
+      return this.#refuse(
+        "in-flight",
+        address,
+        `open a call: ${String(sends)} envelopes of this connection wait for their acknowledgement, as many as may; ` +
+          "--max-in-flight raises that",
+      );
+    }
+    peer.open();
+    if (isSend) this.#sends.set(callPeer, sends + 1);
+    return () => {
+      peer.close();
+      if (!isSend) return;
+      const left = (this.#sends.get(callPeer) ?? 0) - 1;
+      if (left > 0) this.#sends.set(callPeer, left);
+      else this.#sends.delete(callPeer);
+    };
+  }
+
+  #refuse(limit: string, address: string, details: string): string {
+    this.#refusals.add(limit, address, details);
+    return details;
+  }
+
+  async #whenRoom(callPeer: string): Promise<void> {
+    const peer = this.of(callPeer);
+    for (let room; (room = this.#inbox.room ?? peer.room) !== undefined;) await room;
+  }
+}
+
+/** What one stream may have here: of envelopes that wait for the writer, and of answers that wait for its client. */
+export function streamShare(): WaterLevel {
+  return shareOf(streamShareBytes);
+}
+
+function shareOf(bytes: number): WaterLevel {
+  return new WaterLevel(bytes, bytes / 2);
+}
+
+/** The address without the port. */
+export function addressOf(callPeer: string): string {
+  return callPeer.replace(/:\d+$/, "");
+}

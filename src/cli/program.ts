@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   agent: async () => (await import("./agent.js")).addAgent,
   status: async () => (await import("./status.js")).addStatus,
   prune: async () => (await import("./prune.js")).addPrune,
+  tail: async () => (await import("./tail.js")).addTail,
   rejected: async () => (await import("./rejected.js")).addRejected,
   spool: async () => (await import("./spool.js")).addSpool,
   doctor: async () => (await import("./doctor.js")).addDoctor,

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 
 import { CollectorError } from "../base/errors.js";
 import { RunState, type RunStatus, type SenderStatus } from "../model/status.js";
-import { microsOf, nowMicros, utcText } from "../model/time.js";
+import { nowMicros } from "../model/time.js";
 import type { SinkStatus } from "../server/sinks/sink.js";
 import { readPruned, type PrunedBefore } from "../server/sinks/sqlite/prune.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
@@ -10,6 +10,7 @@ import { readStatus } from "../server/sinks/sqlite/status.js";
 import { databaseOf } from "./database-option.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
+import { heardAt, stateNames } from "./run-text.js";
 
 interface StatusOptions {
   readonly run?: string;
@@ -116,12 +117,6 @@ function timeOf({ prunedAt }: PrunedBefore): string {
   return `${prunedAt.slice(0, 19)} UTC`;
 }
 
-const stateNames: Readonly<Record<number, string>> = {
-  [RunState.RUNNING]: "running",
-  [RunState.COMPLETED]: "completed",
-  [RunState.LOST]: "lost",
-};
-
 function runLine({ runId, workflowName, state, lastReceivedAt }: RunStatus): string {
   const name = workflowName === "" ? "" : ` (${workflowName})`;
   return `run ${runId}${name}: ${stateNames[state] ?? "unknown"}, last heard ${heardAt(lastReceivedAt)}`;
@@ -175,11 +170,6 @@ function details({ senderId, missing, lost, radios }: SenderStatus): string[] {
     );
   }
   return lines;
-}
-
-function heardAt(at: RunStatus["lastReceivedAt"]): string {
-  const micros = at === undefined ? undefined : microsOf(at);
-  return micros === undefined ? "never" : `${utcText(micros).slice(0, 19)} UTC`;
 }
 
 function asJson(

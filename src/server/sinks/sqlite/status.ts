@@ -66,7 +66,7 @@ export function readStatus(db: Database.Database, runId: string, nowMs: number):
       const account = accountOf(stored, sequences.lost(row.id), row.last_sequence);
       return senderStatus(row, account, radios.all(row.id));
     });
-  return { total: totalOf(senders), senders, runs: runs(db, runId, nowMs) };
+  return { total: totalOf(senders), senders, runs: readRuns(db, runId, nowMs) };
 }
 
 /** What a status says of the runs that may be seen. */
@@ -146,7 +146,8 @@ function senderStatus(
   };
 }
 
-function runs(db: Database.Database, runId: string, nowMs: number): RunStatus[] {
+/** How the runs of a file stand, or one of them, in the order in which they were first heard of. */
+export function readRuns(db: Database.Database, runId: string, nowMs: number): RunStatus[] {
   return db
     .prepare<[string, string], RunRow>(
       `SELECT heard.run_id, workflow.workflow_name, workflow.time_completed IS NOT NULL AS has_end,
@@ -175,6 +176,6 @@ function runs(db: Database.Database, runId: string, nowMs: number): RunStatus[] 
 }
 
 /** Of a time in our own tables, which is UTC; to the millisecond. */
-function microsOfText(text: string): number {
+export function microsOfText(text: string): number {
   return Date.parse(`${text.replace(" ", "T")}Z`) * 1000;
 }

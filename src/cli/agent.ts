@@ -5,7 +5,7 @@ import { Option, type Command } from "commander";
 import { Agent } from "../agent/agent.js";
 import { systemClock } from "../base/clock.js";
 import { reasonOf } from "../base/errors.js";
-import { logLevels, openLogger, type LogLevel } from "../base/logger.js";
+import { logLevels, openLogger, toggleDebugBy, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultFallbackAfterMs } from "../radios/fallback.js";
 import { openRoads } from "../radios/roads.js";
@@ -93,6 +93,7 @@ export function addAgent(program: Command): void {
       "after",
       "\nOn ready one line of JSON on stdout: socket, upstream, pid. Workers reach it with the radio unix. SIGTERM or\n" +
         "SIGINT: what was taken is forwarded, for 10 s at most; the rest is in the spool, and its senders still have it.\n" +
+        "SIGUSR2 turns lines of level debug in the log on, and off again.\n" +
         "Exit codes: 0 done, 1 failed, 2 bad options.\n" +
         "\nExample:\n  parsl-collector agent --upstream head:7000 --socket /tmp/parsl-collector.sock --spool /var/tmp/spool",
     )
@@ -105,6 +106,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   if (upstream.length === 0) command.error("error: name the collector: --upstream <[radio=]address>");
   if (socket === undefined) command.error("error: name the socket: --socket <path>, or --home <directory>");
   const logger = openLogger(options.logLevel);
+  toggleDebugBy("SIGUSR2", logger);
   let agent: Agent;
   try {
     const roads = upstream.map(async ({ name, address }) => ({

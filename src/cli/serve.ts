@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { isLoopback } from "../base/loopback.js";
-import { logLevels, openLogger, type Logger, type LogLevel } from "../base/logger.js";
+import { logLevels, openLogger, toggleDebugBy, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultInFlight, defaultStreamsPerPeer } from "../radios/grpc/limits.js";
 import { Collector } from "../server/collector.js";
@@ -139,9 +139,10 @@ export function addServe(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), metrics, database, pid. SIGTERM or SIGINT drains: what was accepted is\n" +
-        "committed and acknowledged. A second signal stops at once. SIGHUP reads the files of tokens and certificates\n" +
-        "again. Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
+      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), metrics, database, pid.\n" +
+        "SIGTERM or SIGINT drains: what was accepted is committed and acknowledged. A second signal stops at once. SIGHUP\n" +
+        "reads the files of tokens and certificates again. SIGUSR2 turns lines of level debug in the log on, and off again.\n" +
+        "Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
         "\nExample:\n  parsl-collector serve --database runinfo/monitoring.db --listen 127.0.0.1:7000",
     )
     .action(serve);
@@ -150,6 +151,7 @@ export function addServe(program: Command): void {
 async function serve(options: ServeOptions, command: Command): Promise<void> {
   const database = databaseOf(command);
   const logger = openLogger(options.logLevel);
+  toggleDebugBy("SIGUSR2", logger);
   // Before anything slow: the parent may be gone before the first look.
   const parent = process.ppid;
   let collector: Collector;
@@ -241,7 +243,8 @@ function reasonsToStop(parent: number | undefined): Reasons {
 /** Returns the exit code. */
 async function runUntilTold(collector: Collector, reasons: Reasons, logger: Logger): Promise<number> {
   void collector.failed.then((error) => {
-    logger.fatal({ reason: error.message }, "collector failed");
+    const hint = "start it again: what was not acknowledged is still with its senders";
+    logger.fatal({ reason: error.message, hint }, "collector failed");
     process.exit(1);
   });
   logger.info({ reason: await reasons.first }, "draining");

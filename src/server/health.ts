@@ -49,7 +49,7 @@ export class Health {
     const { clock, unhealthyAfterSeconds } = this.#options;
     const { signal } = (this.#blocked = new AbortController());
     await clock.sleep(unhealthyAfterSeconds * 1_000, signal).catch(() => undefined);
-    if (!signal.aborted) this.#change(`${reason}, for ${String(unhealthyAfterSeconds)} s and more`);
+    if (!signal.aborted) this.#change(`for ${String(unhealthyAfterSeconds)} s and more: ${reason}`);
   }
 
   #change(reason: string | undefined): void {

@@ -244,7 +244,7 @@ test.serial(
     await waitUntil("it does not serve", async () => (await health()) === "NOT_SERVING");
     t.regex(
       await ready(),
-      /^503 not serving: write database .*: database is locked, for 0\.001 s and more\n$/,
+      /^503 not serving: for 0\.001 s and more: write database .*: database is locked; end .* \(fuser .*\)\n$/,
     );
     const blocked = await Scrape.of(metrics);
     t.is(blocked.value("parsl_collector_serving"), 0);

@@ -6,7 +6,7 @@ import { Health } from "../../src/server/health.js";
 import { FakeClock } from "../support/fake-clock.js";
 
 const locked = "write database m.db: database is locked";
-const tooLong = `${locked}, for 30 s and more`;
+const tooLong = `for 30 s and more: ${locked}`;
 
 function setUp() {
   const clock = new FakeClock();

@@ -252,7 +252,10 @@ class FilesystemReceiver implements RadioReceiver {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
     const details = cause === undefined ? undefined : reasonOf(cause);
     this.#logger.warn(
-      { directory: this.address, file, reason, details },
+      {
+        ...{ directory: this.address, file, reason, details },
+        hint: "look at it there, and remove it; whoever writes here by another way should not",
+      },
       "no batch of messages; kept in bad/",
     );
   }
@@ -262,7 +265,11 @@ class FilesystemReceiver implements RadioReceiver {
     if (this.#toldTrouble) return;
     this.#toldTrouble = true;
     const reason = reasonOf(cause);
-    this.#logger.warn({ directory: this.address, reason }, "directory of messages cannot be used; trying on");
+    const hint = "see whether it is there, its disk has room, and this user may read and write in it";
+    this.#logger.warn(
+      { directory: this.address, reason, hint },
+      "directory of messages cannot be used; trying on",
+    );
   }
 
   #hint(): void {

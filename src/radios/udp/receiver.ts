@@ -16,6 +16,16 @@ import { isNote } from "./split.js";
 /** Receive buffer that is asked for, in bytes: twenty times what Linux grants unasked. */
 const receiveBufferBytes = 4 * 1024 * 1024;
 
+/** What to do about datagrams that are refused, by reason. */
+const hints: Readonly<Record<string, string>> = {
+  malformed: "no sender of ours sent it: keep what comes from there away from this port",
+  forged: "give its sender this collector's --key-file, or keep it away from this port",
+  replayed: "nothing, unless it goes on: then somebody between sends datagrams again",
+  "no room": "see what holds up the database; the ledger counts what is lost",
+  invalid: "run the same version at its sender as here",
+  "not stored": "nothing, when the collector was stopping; otherwise see the lines before",
+};
+
 /** How often the log tells of datagrams that are refused, in ms for each reason: anybody can send them. */
 const tellEveryMs = 60_000;
 
@@ -124,14 +134,16 @@ export class UdpReceiver implements RadioReceiver {
   #refuse(reason: string, { address, port }: RemoteInfo, detail?: string): void {
     const count = (this.refused.get(reason) ?? 0) + 1;
     this.refused.set(reason, count);
-    this.#tellNowAndThen(reason, { reason, count, from: addressText({ host: address, port }), detail });
+    const from = addressText({ host: address, port });
+    this.#tellNowAndThen(reason, { reason, count, from, detail, hint: hints[reason] });
   }
 
   /** An error leaves the socket as it is, and libuv reads on: the system had no memory for a moment, say. When
    *  there is nothing else than errors there will not be. */
   #bear(cause: Error): void {
     this.#errorsInSuccession += 1;
-    this.#tellNowAndThen("error", { reason: cause.message });
+    const hint = "it reads on; when it does not, see whether the system is short of memory";
+    this.#tellNowAndThen("error", { reason: cause.message, hint });
     if (this.#errorsInSuccession < mostErrors) return;
     this.#failure.resolve(
       new CollectorError("listen", `listen by udp on ${this.address}: ${cause.message}`, { cause }),

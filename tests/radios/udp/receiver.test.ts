@@ -151,6 +151,7 @@ test("a flood of forged datagrams is told once, and counted whole", async (t) =>
   t.is(receiver.refused?.get("malformed"), 1_000);
   t.is(lines.filter(({ reason }) => reason === "malformed").length, 1);
   t.like(lines[0], { msg: "datagram refused", count: 1, radio: "udp" });
+  t.regex(String(lines[0]?.["hint"]), /keep what comes from there away from this port/);
 });
 
 for (const key of [undefined, new Uint8Array()]) {

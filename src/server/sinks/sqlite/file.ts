@@ -108,6 +108,16 @@ function lackOf(table: string, columns: ReadonlySet<string>): string[] {
   return missing.length === 0 ? [] : [`its table ${table} lacks the column ${missing.join(", ")}`];
 }
 
+/** What to do about a fault after which SQLite may do the same later. */
+export function cureOf({ code }: InstanceType<typeof Database.SqliteError>, path: string): string {
+  if (/^SQLITE_(BUSY|LOCKED|PROTOCOL)/.test(code)) {
+    return `end the transaction of the program that holds it (fuser -v ${path} names who has it open)`;
+  }
+  if (code.startsWith("SQLITE_FULL")) return "make room on its disk";
+  if (code.startsWith("SQLITE_NOMEM")) return "give this machine more memory, or run less on it";
+  return "see whether its disk is there, and takes and gives back other files";
+}
+
 /** Whether SQLite may do the same later: someone else holds a lock, or the disk is full or away. */
 export function isTemporary(cause: unknown): cause is InstanceType<typeof Database.SqliteError> {
   return (

@@ -11,7 +11,7 @@ import { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Losses, Outcome, SinkStatus } from "../sink.js";
 import { damageCure, isDamage } from "./damage.js";
 import type { Principal } from "../../../model/principal.js";
-import { advisePlanner, isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
+import { advisePlanner, cureOf, isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
 import { Owners } from "./owners.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { defaultSendersPerRun, Senders, type Sender } from "./senders.js";
@@ -368,7 +368,7 @@ export class SqliteWriter {
         if (!isTemporary(cause) || !when.test(cause.code)) throw cause;
         if (!this.#blocked) {
           this.#blocked = true;
-          this.#onBlocked(`write database ${this.#path}: ${reasonOf(cause)}`);
+          this.#onBlocked(`write database ${this.#path}: ${reasonOf(cause)}; ${cureOf(cause, this.#path)}`);
         }
         this.#wait(attempt);
       }

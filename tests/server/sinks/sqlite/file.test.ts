@@ -3,7 +3,7 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import test from "ava";
 
-import { isTemporary, openFile, prepareFile } from "../../../../src/server/sinks/sqlite/file.js";
+import { cureOf, isTemporary, openFile, prepareFile } from "../../../../src/server/sinks/sqlite/file.js";
 import { parslSchema } from "../../../../src/server/sinks/sqlite/schema.js";
 import { temporaryDirectory } from "../../../support/temporary-directory.js";
 
@@ -87,4 +87,12 @@ test("a lock and a full disk are waited for, a fault in the data is not", (t) =>
     t.false(isTemporary(fault(code)), code);
   }
   t.false(isTemporary(new Error("SQLITE_BUSY")));
+});
+
+test("whatever is waited for, there is something to do about it", (t) => {
+  const cure = (code: string) => cureOf(new Database.SqliteError("it failed", code), "/runs/m.db");
+
+  t.regex(cure("SQLITE_BUSY_SNAPSHOT"), /end the transaction of .* \(fuser -v \/runs\/m\.db names /);
+  t.regex(cure("SQLITE_FULL"), /make room/);
+  t.regex(cure("SQLITE_IOERR_WRITE"), /see whether its disk is there/);
 });

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 
 import { InvalidArgumentError, type Command } from "commander";
 
+import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
 import { counted, inColour, jsonOf, printing } from "./data.js";
 import type { Check } from "./doctor/check.js";
 import { checkAgentHome, checkClock, checkListen, checkNode, checkSqlite } from "./doctor/machine.js";
@@ -10,7 +11,7 @@ import { checkFile, checkPlace } from "./doctor/storage.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseListen } from "./listen-option.js";
 
-interface DoctorOptions {
+interface DoctorOptions extends ClientAccessOptions {
   readonly database?: string;
   readonly listen?: string;
   readonly address?: string;
@@ -24,8 +25,7 @@ interface RadioAddress {
 }
 
 export function addDoctor(program: Command): void {
-  program
-    .command("doctor")
+  addClientAccess(program.command("doctor"))
     .summary("look for what would keep a collector or a sender from working")
     .description(
       "Look at this machine, and at the way to a collector, for what would keep them from working, and say what to do.",
@@ -61,7 +61,9 @@ async function examine(options: DoctorOptions): Promise<number> {
   return failures === 0 ? exitCodes.done : exitCodes.failed;
 }
 
-async function checksOf({ database, listen, address, radio }: DoctorOptions): Promise<Check[]> {
+async function checksOf(options: DoctorOptions): Promise<Check[]> {
+  const { database, listen, address, radio } = options;
+  const access = readClientAccess(options);
   const sqlite = await checkSqlite();
   const checks = [checkNode(), sqlite, checkClock(Date.now()), checkAgentHome()];
   if (listen !== undefined) checks.push(await checkListen(listen));
@@ -70,8 +72,8 @@ async function checksOf({ database, listen, address, radio }: DoctorOptions): Pr
     checks.push(...checkPlace(path));
     if (sqlite.state === "ok") checks.push(await checkFile(path));
   }
-  if (address !== undefined) checks.push(...(await checkCollector(address)));
-  for (const one of radio) checks.push(...(await checkRadio(one.name, one.address)));
+  if (address !== undefined) checks.push(...(await checkCollector(address, access)));
+  for (const one of radio) checks.push(...(await checkRadio(one.name, one.address, access)));
   return checks;
 }
 

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
 import test, { type ExecutionContext } from "ava";
 
+import { readClientAccess } from "../../src/cli/access-options.js";
 import type { Check } from "../../src/cli/doctor/check.js";
 import { checkCollector } from "../../src/cli/doctor/reach.js";
 import { checkFilesystem } from "../../src/cli/doctor/storage.js";
@@ -187,6 +188,22 @@ test.serial("a SQLite that does not load, and a clock that stands in 1970", asyn
   fails(t, checks.get("clock"), /1970-01-01 00:00:00 UTC, which is long past/, /chrony or NTP/);
 });
 
+test.serial("a collector that asks for a token answers only whoever shows it", async (t) => {
+  const folder = temporaryDirectory(t);
+  const tokens = join(folder, "tokens");
+  writeFileSync(tokens, "alice alice-0123456789abcdefghijkl\n", { mode: 0o600 });
+  const { address } = await startCollector(t, { args: ["--self-signed", folder, "--token-file", tokens] });
+  const ca = join(folder, "collector.crt");
+
+  const [withToken] = await checkCollector(address, readClientAccess({ caFile: ca, tokenFile: tokens }));
+  const [withoutToken] = await checkCollector(address, readClientAccess({ caFile: ca }));
+  const [withoutTls] = await checkCollector(address);
+
+  t.is(withToken?.state, "ok", withToken?.found);
+  fails(t, withoutToken, /UNAUTHENTICATED/, /--token-file/);
+  fails(t, withoutTls, /UNAVAILABLE/, /both speak TLS \(--ca-file\)/);
+});
+
 test.serial("an option that cannot be used ends it with 2", async (t) => {
   const { exit, stderr } = await runToEnd(t, ["doctor", "--radio", "unix"]);
 
@@ -219,7 +236,7 @@ test("servers that are no collector are told from one", async (t) => {
 test("a server that never answers is given up", async (t) => {
   const silent = await listening(t, createServer());
 
-  await t.throwsAsync(probeCollector(silent, 1, 50), { message: /DEADLINE_EXCEEDED/ });
+  await t.throwsAsync(probeCollector(silent, 1, {}, 50), { message: /DEADLINE_EXCEEDED/ });
 });
 
 test("a collector whose clock is another's, and one that cannot write", async (t) => {

@@ -5,11 +5,15 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { hasCode, reasonOf } from "../../base/errors.js";
+import { CollectorError, hasCode, reasonOf } from "../../base/errors.js";
 import { radios } from "../../radios/built-in.js";
 import { probeCollector, type Probe } from "../../radios/grpc/probe.js";
+import type { SenderOptions } from "../../radios/radio.js";
 import { failed, ok, warning, type Check } from "./check.js";
 import { tryWriting } from "./storage.js";
+
+/** How a collector is met that lets in not just anybody. */
+type CollectorAccess = Pick<SenderOptions, "token" | "tls">;
 
 /** Calls whose times are told. */
 const calls = 5;
@@ -21,16 +25,24 @@ const mostSkewMs = 1_000;
 const refusalMs = 300;
 
 /** Whether a collector answers at `address` by gRPC, how soon, and whether its clock and this one agree. */
-export async function checkCollector(address: string): Promise<Check[]> {
+export async function checkCollector(address: string, access: CollectorAccess = {}): Promise<Check[]> {
   let probe: Probe;
   try {
-    probe = await probeCollector(address, calls);
+    probe = await probeCollector(address, calls, access);
   } catch (cause) {
-    const cure =
-      "check the address, that a collector runs there (its ready line names its address), and that no firewall is between";
-    return [failed("collector", reasonOf(cause), cure)];
+    return [failed("collector", reasonOf(cause), reachCure(cause))];
   }
   return [answers(address, probe), ...agreement(probe)];
+}
+
+function reachCure(cause: unknown): string {
+  if (cause instanceof CollectorError && cause.code === "unauthenticated") {
+    return "give the token that the collector knows, with --token-file, and a certificate where it wants one";
+  }
+  return (
+    "check the address, that a collector runs there (its ready line names its address), that no firewall is between, " +
+    "and that both speak TLS (--ca-file) or neither does"
+  );
 }
 
 function answers(address: string, { roundTripsMs, blockedReason, radios: names }: Probe): Check {
@@ -59,9 +71,9 @@ function agreement({ clockAheadMs, roundTripsMs }: Probe): Check[] {
 }
 
 /** Whether messages could go by this radio, as far as it can be seen from here without sending one. */
-export async function checkRadio(name: string, address: string): Promise<Check[]> {
+export async function checkRadio(name: string, address: string, access: CollectorAccess): Promise<Check[]> {
   const title = `radio ${name}`;
-  if (name === "grpc") return checkCollector(address);
+  if (name === "grpc") return checkCollector(address, access);
   if (name === "unix") return [await checkSocket(title, address)];
   if (name === "filesystem") return [checkMailbox(title, address)];
   if (name === "udp") return [await checkPort(title, address)];

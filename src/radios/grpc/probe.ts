@@ -1,12 +1,13 @@
 import type { Socket } from "node:net";
 
-import { Client, credentials, Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { Client, type Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
 
 import {
   CollectorServiceService,
   type GetStatusResponse,
 } from "../../gen/parsl_collector/v1/collector_service.js";
-import { channelOptions } from "./options.js";
+import type { SenderOptions } from "../radio.js";
+import { callMetadata, channelCredentials, channelOptions } from "./options.js";
 import { collectSockets } from "./sockets.js";
 import { statusError, timeMetadata } from "./status.js";
 
@@ -33,14 +34,16 @@ const noRun = "-";
 export async function probeCollector(
   address: string,
   count: number,
+  { token, tls }: Pick<SenderOptions, "token" | "tls"> = {},
   patienceMs = defaultPatienceMs,
 ): Promise<Probe> {
   const sockets = new Set<Socket>();
-  const client = new Client(address, credentials.createInsecure(), channelOptions);
+  const client = new Client(address, channelCredentials(address, tls), channelOptions(address, tls));
+  const call = (): Promise<Call> => callOf(client, address, callMetadata(token), patienceMs);
   try {
-    const first = await collectSockets(sockets, () => callOf(client, address, patienceMs));
+    const first = await collectSockets(sockets, call);
     const calls: Call[] = [];
-    while (calls.length < count) calls.push(await callOf(client, address, patienceMs));
+    while (calls.length < count) calls.push(await call());
     const [best = first] = [...calls].sort((a, b) => a.roundTripMs - b.roundTripMs);
     return {
       roundTripsMs: calls.map(({ roundTripMs }) => roundTripMs),
@@ -60,7 +63,7 @@ interface Call {
   readonly clockAheadMs: number | undefined;
 }
 
-function callOf(client: Client, address: string, patienceMs: number): Promise<Call> {
+function callOf(client: Client, address: string, metadata: Metadata, patienceMs: number): Promise<Call> {
   const { path, requestSerialize, responseDeserialize } = CollectorServiceService.getStatus;
   return new Promise((resolve, reject) => {
     const began = performance.now();
@@ -75,10 +78,10 @@ function callOf(client: Client, address: string, patienceMs: number): Promise<Ca
       else answer = response;
     };
     client
-      .makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), deadline, take)
-      .on("status", ({ metadata }: StatusObject) => {
+      .makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, deadline, take)
+      .on("status", ({ metadata: trailer }: StatusObject) => {
         if (answer === undefined) return;
-        const [told] = metadata.get(timeMetadata);
+        const [told] = trailer.get(timeMetadata);
         const clockAheadMs =
           told === undefined ? undefined : Number(told) / 1000 - (beganMs + roundTripMs / 2);
         resolve({ response: answer, roundTripMs, clockAheadMs });

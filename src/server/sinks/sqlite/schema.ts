@@ -108,6 +108,11 @@ export const parslIndexes: readonly string[] = [
   "CREATE INDEX IF NOT EXISTS ix_task_task_hashsum ON task (task_hashsum)",
 ];
 
+/** To the millisecond, which is what SQLite computes with. */
+function secondsBetween(from: string, to: string): string {
+  return `round((julianday(${to}) - julianday(${from})) * 86400, 3)`;
+}
+
 /** Our own tables. Times in our bookkeeping are UTC; runs and senders go by short numbers, since a key of 36
  *  characters in each row would double the file. */
 export const collectorSchema: readonly string[] = [
@@ -262,6 +267,42 @@ SELECT said.run_id, said.task_id, said.try_id,
 FROM status said
 WHERE said.task_status_name NOT IN ('running', 'running_ended')
 GROUP BY said.run_id, said.task_id`,
+  // A row for each task, with what its last try says. Of a task that succeeded in the end Parsl keeps the failures before;
+  // here only one that failed has any. Seconds are differences of one clock where they can be: the worker's, from its
+  // start to its end. The latest end, for a worker may say it twice.
+  `CREATE VIEW IF NOT EXISTS collector_view_task AS
+WITH last_try AS (SELECT run_id, task_id, max(try_id) AS try_id, count(*) AS tries, task_executor, block_id, hostname,
+    task_try_time_launched, task_try_time_running, task_try_time_returned, task_fail_history
+  FROM try GROUP BY run_id, task_id),
+said AS (SELECT task.run_id, task.task_id, task_func_name, state.task_status_name, state.timestamp, tries, task_executor,
+    block_id, hostname, task_time_invoked, task_try_time_launched, task_try_time_running, task_fail_history,
+    coalesce((SELECT max(ended.timestamp) FROM status ended WHERE ended.task_id = task.task_id
+      AND ended.run_id = task.run_id AND ended.task_status_name = 'running_ended' AND ended.try_id = last_try.try_id),
+      task_try_time_returned) AS time_ended
+  FROM task
+    LEFT JOIN last_try ON last_try.run_id = task.run_id AND last_try.task_id = task.task_id
+    LEFT JOIN collector_task_state state ON state.run_id = task.run_id AND state.task_id = task.task_id)
+SELECT run_id, task_id, task_func_name AS app, task_status_name AS state, timestamp AS state_since, tries,
+  task_executor AS executor, block_id, hostname, task_time_invoked AS time_invoked,
+  task_try_time_launched AS time_launched, task_try_time_running AS time_running, time_ended,
+  ${secondsBetween("task_try_time_launched", "task_try_time_running")} AS waiting_seconds,
+  ${secondsBetween("task_try_time_running", "time_ended")} AS running_seconds,
+  CASE WHEN task_status_name IN ('failed', 'dep_fail') THEN nullif(task_fail_history, '') END AS failure
+FROM said`,
+  // A row for each run, with how its tasks stand.
+  `CREATE VIEW IF NOT EXISTS collector_view_run AS
+SELECT workflow.run_id, workflow_name, user, host, time_began, time_completed,
+  ${secondsBetween("time_began", "time_completed")} AS seconds,
+  coalesce(tasks, 0) AS tasks, coalesce(done, 0) AS done, coalesce(failed, 0) AS failed,
+  coalesce(running, 0) AS running, coalesce(tasks - done - failed - running, 0) AS waiting,
+  coalesce(tries, 0) AS tries, coalesce(hosts, 0) AS hosts
+FROM workflow
+  LEFT JOIN (SELECT run_id, count(*) AS tasks, sum(task_status_name IN ('exec_done', 'memo_done')) AS done,
+      sum(task_status_name IN ('failed', 'dep_fail')) AS failed,
+      sum(task_status_name IN ('running', 'running_ended', 'joining')) AS running
+    FROM collector_task_state GROUP BY run_id) states ON states.run_id = workflow.run_id
+  LEFT JOIN (SELECT run_id, count(*) AS tries, count(DISTINCT hostname) AS hosts
+    FROM try GROUP BY run_id) worked ON worked.run_id = workflow.run_id`,
 ];
 
 /** The columns of a table, in the order of its statement. */

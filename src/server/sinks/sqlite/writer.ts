@@ -52,6 +52,11 @@ export class SqliteWriter {
   readonly journal: string;
   #dataVersion: unknown;
   #blocked = false;
+  /** Messages that came since the file was opened, and how many have come when it is next seen to that readers find
+   *  their way: a user who asks for the last try of each of 100,000 tasks of a running workflow would wait for 12
+   *  minutes, not 0.2 s. */
+  #messages = 0;
+  #adviseAt = 10_000;
 
   /** Opens and prepares the file, waiting while another holds it. `wait` blocks this thread between two
    *  attempts, the number of which (from 0) it is told. `counts` are told what is stored. */
@@ -89,6 +94,11 @@ export class SqliteWriter {
     const read = group.map((arrival) => ({ ...arrival, envelope: readEnvelope(arrival.envelope) }));
     const outcomes = this.#storeRead(read, now);
     this.#storeCounts.commit((performance.now() - beganMs) / 1_000, nowMicros());
+    for (const { envelope } of read) if ("messages" in envelope) this.#messages += envelope.messages.length;
+    if (this.#messages >= this.#adviseAt) {
+      this.#adviseAt *= 10;
+      advisePlanner(this.#db);
+    }
     return outcomes;
   }
 

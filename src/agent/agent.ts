@@ -30,6 +30,21 @@ export interface AgentOptions {
   readonly clock?: Clock;
 }
 
+export interface AgentFigures {
+  /** Messages. */
+  readonly answered: { readonly forwarded: number; readonly refused: number };
+  /** Of envelopes that are not answered. */
+  readonly bytes: { readonly memory: number; readonly spool: number };
+  /** Envelopes. */
+  readonly unanswered: number;
+  /** Whether nobody upstream takes anything now. */
+  readonly isCutOff: boolean;
+  /** Connections. */
+  readonly workers: number;
+  /** Processes. */
+  readonly sampled: number;
+}
+
 /** Least time between two departures of the node's envelopes, in ms. Each costs the collector a transaction, and two
  *  busy workers made 150 a second. */
 const gatherMs = 100;
@@ -106,6 +121,16 @@ export class Agent implements Inbox, AsyncDisposable {
     if (this.#workers === 0 && this.#sampler.watched > 0) this.#sampler.prune();
     const isWanted = this.#workers > 0 || this.#sampler.watched > 0;
     return isWanted ? 0 : this.#clock.nowMs() - this.#heardAtMs;
+  }
+
+  /** What it does now, and has done since the start. */
+  get figures(): AgentFigures {
+    const { answered, bytes, unanswered, isCutOff } = this.#forwarder;
+    return {
+      ...{ answered, bytes, unanswered, isCutOff },
+      workers: this.#workers,
+      sampled: this.#sampler.watched,
+    };
   }
 
   /** Whether something is not yet acknowledged. */

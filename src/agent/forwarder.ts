@@ -36,6 +36,7 @@ export interface ForwarderOptions {
 interface Parcel {
   readonly answer: PromiseWithResolvers<Acknowledgement>;
   readonly bytes: number;
+  readonly messages: number;
   /** Undefined once it is in the spool. */
   envelope: OutgoingEnvelope | undefined;
   entry: SpoolEntry | undefined;
@@ -68,6 +69,8 @@ export class Forwarder implements Inbox, AsyncDisposable {
   readonly #spools = new Map<string, Spool>();
   #hasDiskTrouble = false;
   #hasTrouble = false;
+  /** Messages that were answered since the start, by what the answer was. */
+  readonly answered = { forwarded: 0, refused: 0 };
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
@@ -81,6 +84,12 @@ export class Forwarder implements Inbox, AsyncDisposable {
   /** Whether nobody upstream takes anything now. */
   get isCutOff(): boolean {
     return this.#hasTrouble;
+  }
+
+  /** Bytes of envelopes in memory, and in the spool. */
+  get bytes(): { readonly memory: number; readonly spool: number } {
+    const spool = [...this.#spools.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    return { memory: this.#memoryBytes, spool };
   }
 
   /** Envelopes that are not answered. */
@@ -103,6 +112,7 @@ export class Forwarder implements Inbox, AsyncDisposable {
     const parcel: Parcel = {
       answer,
       bytes: envelope.bytes.byteLength,
+      messages: envelope.count,
       envelope,
       entry: undefined,
       outcome: undefined,
@@ -225,6 +235,7 @@ export class Forwarder implements Inbox, AsyncDisposable {
   /** Answers in the order of the calls, as receivers rely on. */
   #settle(parcel: Parcel, outcome: Acknowledgement | CollectorError): void {
     parcel.outcome = outcome;
+    this.answered[outcome instanceof CollectorError ? "refused" : "forwarded"] += parcel.messages;
     if (parcel.envelope !== undefined) this.#release(parcel);
     const { entry } = parcel;
     if (entry !== undefined) this.#forget(entry);

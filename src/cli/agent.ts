@@ -5,6 +5,7 @@ import { Option, type Command } from "commander";
 import { Agent } from "../agent/agent.js";
 import { systemClock } from "../base/clock.js";
 import { reasonOf } from "../base/errors.js";
+import { HttpEndpoint } from "../base/http-endpoint.js";
 import { logLevels, openLogger, toggleDebugBy, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultFallbackAfterMs } from "../radios/fallback.js";
@@ -13,6 +14,8 @@ import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./a
 import { removeHome, socketIn, spoolIn } from "./agent-home.js";
 import { exitCodes } from "./exit-codes.js";
 import { readKey } from "./key-file.js";
+import { parseListen } from "./listen-option.js";
+import { requireLoopback } from "./metrics-option.js";
 import { parseSeconds } from "./seconds.js";
 
 interface AgentCommandOptions extends ClientAccessOptions {
@@ -25,6 +28,8 @@ interface AgentCommandOptions extends ClientAccessOptions {
   readonly nodeInterval?: number;
   readonly exitWhenIdle?: number;
   readonly abandonedAfter: number;
+  readonly metrics?: string;
+  readonly insecure: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -84,6 +89,12 @@ export function addAgent(program: Command): void {
       parseSeconds,
       60,
     )
+    .option(
+      "--metrics <host:port>",
+      "address for /metrics (Prometheus), /healthz and /readyz by HTTP; port 0 lets the system choose (default: none)",
+      parseListen,
+    )
+    .option("--insecure", "allow --metrics on other addresses than loopback", false)
     .addOption(
       new Option("--log-level <level>", "least level that is logged, on stderr")
         .choices(logLevels)
@@ -91,7 +102,7 @@ export function addAgent(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOn ready one line of JSON on stdout: socket, upstream, pid. Workers reach it with the radio unix. SIGTERM or\n" +
+      "\nOn ready one line of JSON on stdout: socket, upstream, metrics, pid. Workers reach it with the radio unix. SIGTERM or\n" +
         "SIGINT: what was taken is forwarded, for 10 s at most; the rest is in the spool, and its senders still have it.\n" +
         "SIGUSR2 turns lines of level debug in the log on, and off again.\n" +
         "Exit codes: 0 done, 1 failed, 2 bad options.\n" +
@@ -108,7 +119,9 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   const logger = openLogger(options.logLevel);
   toggleDebugBy("SIGUSR2", logger);
   let agent: Agent;
+  let endpoint: HttpEndpoint | undefined;
   try {
+    if (options.metrics !== undefined) requireLoopback(options.metrics, options.insecure);
     const roads = upstream.map(async ({ name, address }) => ({
       ...{ name, address },
       radio: await radios.load(name),
@@ -127,6 +140,7 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
       nodeIntervalSeconds: options.nodeInterval,
       logger,
     });
+    if (options.metrics !== undefined) endpoint = await openEndpoint(options.metrics, agent);
   } catch (cause) {
     process.stderr.write(`parsl-collector agent: ${reasonOf(cause)}\n`);
     process.exitCode = exitCodes.failed;
@@ -135,7 +149,11 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   const reasons = [signalled("SIGTERM"), signalled("SIGINT")];
   if (options.exitWhenIdle !== undefined)
     reasons.push(idle(agent, options.exitWhenIdle * 1_000, options.abandonedAfter * 1_000));
-  const ready = { socket: agent.socket, upstream: upstream.map(({ name, address }) => `${name}=${address}`) };
+  const ready = {
+    socket: agent.socket,
+    upstream: upstream.map(({ name, address }) => `${name}=${address}`),
+    ...(endpoint !== undefined && { metrics: endpoint.address }),
+  };
   process.stdout.write(`${JSON.stringify({ ...ready, pid: process.pid })}\n`);
   logger.info(ready, "ready");
   logger.info({ reason: await Promise.race(reasons) }, "stopping");
@@ -143,6 +161,19 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   logger.info("stopped");
   if (home !== undefined) removeHome(home);
   process.exit(exitCodes.done);
+}
+
+/** Loads what makes metrics only now: most agents do without. */
+async function openEndpoint(listen: string, agent: Agent): Promise<HttpEndpoint> {
+  const { AgentMetrics } = await import("../agent/metrics.js");
+  const notServing = (): string | undefined =>
+    agent.figures.isCutOff ? "nobody upstream takes messages" : undefined;
+  try {
+    return await HttpEndpoint.open(listen, { metrics: new AgentMetrics(() => agent.figures), notServing });
+  } catch (cause) {
+    await agent[Symbol.asyncDispose]();
+    throw cause;
+  }
 }
 
 function signalled(signal: NodeJS.Signals): Promise<string> {

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { reasonOf } from "../base/errors.js";
 import { isLoopback } from "../base/loopback.js";
 import { logLevels, openLogger, toggleDebugBy, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
@@ -20,6 +20,7 @@ import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
 import { parseListen } from "./listen-option.js";
 import { parseCount } from "./count.js";
+import { requireLoopback } from "./metrics-option.js";
 import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
 
@@ -281,14 +282,4 @@ function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[]
     );
   }
   return [...before, { name, address }];
-}
-
-/** Throws when others than this machine reach the address of the metrics, unless --insecure allows it. */
-function requireLoopback(metrics: string, insecure: boolean): void {
-  if (insecure || isLoopback(metrics)) return;
-  throw new CollectorError(
-    "listen",
-    `listen for metrics on ${metrics}: anyone who reaches this address could read what runs here, for it has no TLS ` +
-      "and no token; listen on 127.0.0.1, or say --insecure on a network that you trust",
-  );
 }

@@ -1,14 +1,14 @@
 import type { Logger } from "../base/logger.js";
 import { systemClock } from "../base/clock.js";
 import { CollectorError } from "../base/errors.js";
+import { HttpEndpoint } from "../base/http-endpoint.js";
 import type { Principal } from "../model/principal.js";
 import type { AccessOptions, Token } from "../radios/grpc/access.js";
 import { openGrpcReceiver, type GrpcLimits, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
 import { Health } from "./health.js";
-import { Endpoint } from "./metrics/endpoint.js";
-import { Metrics } from "./metrics/metrics.js";
+import type { MetricsSource } from "./metrics.js";
 import type { Sink } from "./sinks/sink.js";
 import type { FileOptions } from "./sinks/sqlite/file.js";
 import { openSqliteSink, type SqliteSink } from "./sinks/sqlite/sink.js";
@@ -48,7 +48,7 @@ export class Collector implements AsyncDisposable {
   readonly #grpc: GrpcReceiver;
   readonly #others: ReadonlyMap<string, RadioReceiver>;
   readonly #health: Health;
-  readonly #endpoint: Endpoint | undefined;
+  readonly #endpoint: HttpEndpoint | undefined;
 
   private constructor(
     sink: SqliteSink,
@@ -56,7 +56,7 @@ export class Collector implements AsyncDisposable {
     grpc: GrpcReceiver,
     others: ReadonlyMap<string, RadioReceiver>,
     health: Health,
-    endpoint: Endpoint | undefined,
+    endpoint: HttpEndpoint | undefined,
   ) {
     this.#sink = sink;
     this.#batcher = batcher;
@@ -108,22 +108,19 @@ export class Collector implements AsyncDisposable {
       });
       health.databaseBlocked(sink.blockedReason);
       sink.whenBlocked((reason) => health.databaseBlocked(reason));
-      const metrics = (): Metrics =>
-        new Metrics({
-          counts: sink.counts,
-          database: sink.path,
-          queuedBytes: () => batcher.queuedBytes,
-          streams: () => grpc.streams,
-          refused: () =>
-            [...receivers].map(([radio, { refused = new Map<string, number>() }]) => [radio, refused]),
-          losses: () => unlessBlocked(sink, () => sink.losses()),
-          serving: () => health.reason === undefined,
-          databaseWritable: () => sink.blockedReason === undefined,
-        });
+      const metrics: MetricsSource = {
+        counts: sink.counts,
+        database: sink.path,
+        queuedBytes: () => batcher.queuedBytes,
+        streams: () => grpc.streams,
+        refused: () =>
+          [...receivers].map(([radio, { refused = new Map<string, number>() }]) => [radio, refused]),
+        losses: () => unlessBlocked(sink, () => sink.losses()),
+        serving: () => health.reason === undefined,
+        databaseWritable: () => sink.blockedReason === undefined,
+      };
       const endpoint =
-        options.metrics === undefined
-          ? undefined
-          : await Endpoint.open(options.metrics, { metrics: metrics(), notServing: () => health.reason });
+        options.metrics === undefined ? undefined : await openEndpoint(options.metrics, metrics, health);
       return new Collector(sink, batcher, grpc, others, health, endpoint);
     } catch (cause) {
       for (const receiver of receivers.values()) await receiver[Symbol.asyncDispose]();
@@ -203,6 +200,13 @@ function inboxOf(batcher: Batcher, tokens: readonly Token[] | undefined): Inbox 
       return batcher.room;
     },
   };
+}
+
+/** Loads what makes metrics only now: most collectors do without. */
+async function openEndpoint(listen: string, source: MetricsSource, health: Health): Promise<HttpEndpoint> {
+  const { CollectorMetrics } = await import("./metrics.js");
+  const metrics = new CollectorMetrics(source);
+  return await HttpEndpoint.open(listen, { metrics, notServing: () => health.reason });
 }
 
 /** The answer, or undefined when the sink is blocked before it comes: whoever asks how things are must not

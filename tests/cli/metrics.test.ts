@@ -10,7 +10,7 @@ import test from "ava";
 import { sample, taskInfo, workflowStart } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
 import { envelopeOf, newSenderId } from "../support/encoded.js";
-import { Scrape } from "../support/metrics.js";
+import { documentedMetrics, Scrape } from "../support/metrics.js";
 import { runToEnd } from "../support/run.js";
 import { sharedCollector } from "../support/shared-collector.js";
 import type { Scope } from "../support/scope.js";
@@ -125,20 +125,11 @@ test("the endpoint is for reading, and has three paths", async (t) => {
 });
 
 test("docs/OPERATIONS.md has a line for each metric of ours, with its type and labels", async (t) => {
-  const response = await fetch(`http://${metricsAddress()}/metrics`);
-  const types = [...(await response.text()).matchAll(/^# TYPE (parsl_collector_\w+) (\w+)$/gm)];
-  const { samples } = await scrape();
-  const page = readFileSync("docs/OPERATIONS.md", "utf8");
+  const { metrics } = await scrape();
 
-  const documented = [...page.matchAll(/^\| `(parsl_collector_\w+)` *\| (\w+) *\| ([^|]*?) *\|/gm)];
+  const ofCollector = documentedMetrics().filter((line) => !line.startsWith("parsl_collector_agent_"));
 
-  const expected = types.map(([, name = "", type]) => {
-    const own = samples.filter((one) => one.name === name);
-    const labels = [...new Set(own.flatMap((one) => Object.keys(one.labels)))].map((label) => `\`${label}\``);
-    return `${name} ${String(type)} ${labels.sort().join(", ")}`;
-  });
-  const found = documented.map(([, name = "", type, labels = ""]) => `${name} ${String(type)} ${labels}`);
-  t.deepEqual(found.toSorted(), expected.toSorted());
+  t.deepEqual(ofCollector, metrics);
 });
 
 interface Dashboard {
@@ -152,33 +143,36 @@ interface Dashboard {
 /** Labels that Prometheus adds to all that it scrapes. */
 const targetLabels = ["instance", "job"];
 
-test("every query of the dashboard asks for metrics, labels and values that a collector has", async (t) => {
+test("every query of the dashboard, and every alert, asks for metrics, labels and values that there are", async (t) => {
   const { samples } = await scrape();
   const dashboard = JSON.parse(readFileSync("docs/grafana-dashboard.json", "utf8")) as Dashboard;
+  const alerts = readFileSync("docs/OPERATIONS.md", "utf8").matchAll(/^ +expr: (.*)$/gm);
   const labelsOf = (metric: string): Set<string> => {
     const own = samples.filter(({ name }) => name === metric);
     t.true(own.length > 0, `there is no metric ${metric}`);
     return new Set([...targetLabels, ...own.flatMap(({ labels }) => Object.keys(labels))]);
   };
+  const check = (where: string, expr: string, legend = ""): void => {
+    const { metrics, labels, values } = partsOf(expr);
+    t.true(metrics.length > 0, `${where}: ${expr}`);
+    const known = new Set(metrics.flatMap((metric) => [...labelsOf(metric)]));
+    const inLegend = Array.from(legend.matchAll(/\{\{(\w+)\}\}/g), ([, label = ""]) => label);
+    for (const label of [...labels, ...inLegend]) t.true(known.has(label), `${where}: no label ${label}`);
+    for (const [label, value] of values) {
+      const has = samples.some((one) => metrics.includes(one.name) && one.labels[label] === value);
+      t.true(has, `${where}: no ${label}="${value}"`);
+    }
+  };
 
   for (const { title, targets } of dashboard.panels) {
-    for (const { expr, legendFormat } of targets) {
-      const { metrics, labels, values } = partsOf(expr);
-      t.true(metrics.length > 0, `${title}: ${expr}`);
-      const known = new Set(metrics.flatMap((metric) => [...labelsOf(metric)]));
-      const legend = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label = ""]) => label);
-      for (const label of [...labels, ...legend]) t.true(known.has(label), `${title}: no label ${label}`);
-      for (const [label, value] of values) {
-        const has = samples.some((one) => metrics.includes(one.name) && one.labels[label] === value);
-        t.true(has, `${title}: no ${label}="${value}"`);
-      }
-    }
+    for (const { expr, legendFormat } of targets) check(title, expr, legendFormat);
   }
   for (const { definition } of dashboard.templating.list) {
     if (definition === undefined) continue;
     const [, metric = "", label = ""] = /^label_values\((\w+), (\w+)\)$/.exec(definition) ?? [];
     t.true(labelsOf(metric).has(label), definition);
   }
+  for (const [, expr = ""] of alerts) check("an alert", expr);
 });
 
 /** The names in a query of PromQL. Throws when it is none. */

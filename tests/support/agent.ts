@@ -11,6 +11,8 @@ import { within } from "./wait.js";
 /** An agent in a process of its own. */
 export interface RunningAgent {
   readonly socket: string;
+  /** Where its metrics are, with --metrics. */
+  readonly metrics?: string;
   readonly pid: number;
   readonly stderr: string;
   readonly exited: Promise<number | NodeJS.Signals>;
@@ -44,7 +46,7 @@ export async function startAgent(
   const firstLine = once(createInterface({ input: child.stdout }), "line") as Promise<[string]>;
   const [line] = await within("the agent's ready line", Promise.race([firstLine, early]));
   early.catch(() => undefined); // from here on its end is the test's business
-  const ready = JSON.parse(line) as Pick<RunningAgent, "socket" | "pid">;
+  const ready = JSON.parse(line) as Pick<RunningAgent, "socket" | "metrics" | "pid">;
   return {
     ...ready,
     get stderr() {

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 /** One line of a scrape. */
 export interface Sample {
   readonly name: string;
@@ -5,11 +7,13 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What a collector's /metrics says now. */
+/** What /metrics says now. */
 export class Scrape {
   readonly samples: readonly Sample[];
+  readonly #text: string;
 
   private constructor(text: string) {
+    this.#text = text;
     this.samples = text
       .split("\n")
       .filter((line) => line !== "" && !line.startsWith("#"))
@@ -23,6 +27,19 @@ export class Scrape {
     return new Scrape(await response.text());
   }
 
+  /** Our metrics, as "name type `label`, `label`". */
+  get metrics(): string[] {
+    const types = this.#text.matchAll(/^# TYPE (parsl_collector_\w+) (\w+)$/gm);
+    return Array.from(types, ([, name = "", type = ""]) => {
+      const own = this.samples.filter((one) => one.name === name);
+      const labels = new Set(own.flatMap((one) => Object.keys(one.labels)));
+      return `${name} ${type} ${[...labels]
+        .sort()
+        .map((label) => `\`${label}\``)
+        .join(", ")}`;
+    }).sort();
+  }
+
   /** The sum over all samples of a name that have these labels; undefined when there are none. */
   value(name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {
     const found = this.samples.filter(
@@ -32,6 +49,13 @@ export class Scrape {
     );
     return found.length === 0 ? undefined : found.reduce((sum, { value }) => sum + value, 0);
   }
+}
+
+/** The metrics that docs/OPERATIONS.md has in its tables, in the same form. */
+export function documentedMetrics(): string[] {
+  const page = readFileSync("docs/OPERATIONS.md", "utf8");
+  const rows = page.matchAll(/^\| `(parsl_collector_\w+)` *\| (\w+) *\| ([^|]*?) *\|/gm);
+  return Array.from(rows, ([, name = "", type = "", labels = ""]) => `${name} ${type} ${labels}`).sort();
 }
 
 /** Throws for a line that is not of Prometheus' text format. */

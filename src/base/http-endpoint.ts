@@ -2,24 +2,24 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-import { CollectorError, hasCode, reasonOf } from "../../base/errors.js";
+import { CollectorError, hasCode, reasonOf } from "./errors.js";
 
 /** What the endpoint tells whoever asks. */
 export interface EndpointSource {
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
-  /** Why the collector does not serve; undefined while it does. */
+  /** Why the process does not serve; undefined while it does. */
   readonly notServing: () => string | undefined;
 }
 
 /** Longest that a request may take to arrive, in ms: a scraper's is one packet. */
 const requestTimeoutMs = 10_000;
 
-/** Connections at one time. A scraper has one, and each that asks for the metrics costs the ledger a query. */
+/** Connections at one time. A scraper has one. */
 const mostConnections = 32;
 
-/** HTTP for those who watch a collector, and read only: /metrics for Prometheus, /healthz (the process answers), and
+/** HTTP for those who watch a process, and read only: /metrics for Prometheus, /healthz (the process answers), and
  *  /readyz (it serves; otherwise 503 with the reason). */
-export class Endpoint implements AsyncDisposable {
+export class HttpEndpoint implements AsyncDisposable {
   readonly #server: Server;
   /** As "127.0.0.1:9464". */
   readonly address: string;
@@ -30,7 +30,7 @@ export class Endpoint implements AsyncDisposable {
   }
 
   /** Listens on "host:port"; port 0 lets the system choose. Rejects with a CollectorError when it cannot. */
-  static async open(listen: string, source: EndpointSource): Promise<Endpoint> {
+  static async open(listen: string, source: EndpointSource): Promise<HttpEndpoint> {
     const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
       void respond(source, request, response);
     });
@@ -49,7 +49,7 @@ export class Endpoint implements AsyncDisposable {
         { cause },
       );
     }
-    return new Endpoint(server, `${host}:${String((server.address() as AddressInfo).port)}`);
+    return new HttpEndpoint(server, `${host}:${String((server.address() as AddressInfo).port)}`);
   }
 
   /** Ends the connections too: a scraper keeps its own open. */

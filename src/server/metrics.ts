@@ -1,13 +1,10 @@
 import { stat } from "node:fs/promises";
 
-import { collectDefaultMetrics, Counter, Gauge, Registry, type Metric } from "prom-client";
+import { Counter, Gauge, type Metric } from "prom-client";
 
-import type { Losses } from "../sinks/sink.js";
-import type { Distribution, StoreCounts } from "../store-counts.js";
-
-/** How often the event loop is looked at for nodejs_eventloop_lag_…, in ms, which is also the least that these show.
- *  At 10, prom-client's own, an idle collector spends 0.6 % of a core on that. */
-const eventLoopLookMs = 100;
+import { ProcessMetrics } from "../base/process-metrics.js";
+import type { Losses } from "./sinks/sink.js";
+import type { Distribution, StoreCounts } from "./store-counts.js";
 
 /** What a collector tells of itself, each time that it is asked. */
 export interface MetricsSource {
@@ -24,42 +21,34 @@ export interface MetricsSource {
   readonly databaseWritable: () => boolean;
 }
 
-/** The metrics of a collector, in Prometheus' text format. Everything is read when it is asked for, from numbers that
- *  are kept anyway: messages cost nothing more. No label has values that a sender chooses. */
-export class Metrics {
-  readonly #registry = new Registry();
+/** The metrics of a collector. Everything is read when it is asked for, from numbers that are kept anyway: messages cost
+ *  nothing more. No label has values that a sender chooses. */
+export class CollectorMetrics extends ProcessMetrics {
   readonly #source: MetricsSource;
   readonly #missing: Gauge;
   readonly #lost: Gauge;
 
   constructor(source: MetricsSource) {
+    super();
     this.#source = source;
     this.#addMessages(source);
-    this.#missing = this.#gauge(
+    this.#missing = this.gauge(
       "parsl_collector_missing_messages",
       "Messages of which nothing has come though their senders are known to have numbered them: on their way, or lost.",
     );
-    this.#lost = this.#gauge(
-      "parsl_collector_lost_messages",
-      "Messages that their senders say they gave up.",
-    );
+    this.#lost = this.gauge("parsl_collector_lost_messages", "Messages that their senders say they gave up.");
     this.#addStore(source);
     this.#addReceivers(source);
-    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: eventLoopLookMs });
   }
 
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
-  async text(): Promise<string> {
+  override async text(): Promise<string> {
     const losses = await this.#source.losses();
     // While the database cannot be asked the last numbers stand.
     if (losses !== undefined) {
       this.#missing.set(losses.missing);
       this.#lost.set(losses.lost);
     }
-    return this.#registry.metrics();
+    return super.text();
   }
 
   #addMessages({ counts }: MetricsSource): void {
@@ -67,7 +56,7 @@ export class Metrics {
       name: "parsl_collector_messages_total",
       help: "Messages received, by what became of them: stored as rows, rejected (kept with the reason), or repeated (stored before).",
       labelNames: ["kind", "radio", "outcome"],
-      registers: [this.#registry],
+      registers: [this.registry],
       collect() {
         this.reset();
         for (const { count, ...labels } of counts.messages()) this.inc(labels, count);
@@ -91,18 +80,18 @@ export class Metrics {
       "Messages of a batch, which is committed at once.",
       () => counts.batchMessages,
     );
-    this.#gauge("parsl_collector_queue_bytes", "Bytes of envelopes that wait to be committed.", queuedBytes);
+    this.gauge("parsl_collector_queue_bytes", "Bytes of envelopes that wait to be committed.", queuedBytes);
     new Gauge({
       name: "parsl_collector_database_size_bytes",
       help: "Size of the database file and of its write-ahead log.",
       labelNames: ["file"],
-      registers: [this.#registry],
+      registers: [this.registry],
       async collect() {
         this.set({ file: "database" }, await sizeOf(database));
         this.set({ file: "wal" }, await sizeOf(`${database}-wal`));
       },
     });
-    this.#gauge(
+    this.gauge(
       "parsl_collector_database_writable",
       "0 while a lock or a full disk keeps the collector from writing, 1 otherwise.",
       () => Number(databaseWritable()),
@@ -110,8 +99,8 @@ export class Metrics {
   }
 
   #addReceivers({ streams, refused, serving }: MetricsSource): void {
-    this.#gauge("parsl_collector_open_streams", "Streams of gRPC that are open.", () => streams().open);
-    this.#gauge(
+    this.gauge("parsl_collector_open_streams", "Streams of gRPC that are open.", () => streams().open);
+    this.gauge(
       "parsl_collector_paused_streams",
       "Streams of gRPC that are not read now, since the writer is behind.",
       () => streams().paused,
@@ -120,7 +109,7 @@ export class Metrics {
       name: "parsl_collector_refused_total",
       help: "Connections, requests and datagrams that were refused, by radio and reason.",
       labelNames: ["radio", "reason"],
-      registers: [this.#registry],
+      registers: [this.registry],
       collect() {
         this.reset();
         for (const [radio, counts] of refused()) {
@@ -128,21 +117,9 @@ export class Metrics {
         }
       },
     });
-    this.#gauge("parsl_collector_serving", "1 while health checks say SERVING, 0 otherwise.", () =>
+    this.gauge("parsl_collector_serving", "1 while health checks say SERVING, 0 otherwise.", () =>
       Number(serving()),
     );
-  }
-
-  /** One without labels. `read` is asked for its value each time; without one it is as it was set. */
-  #gauge(name: string, help: string, read?: () => number): Gauge {
-    return new Gauge({
-      ...{ name, help, registers: [this.#registry] },
-      ...(read !== undefined && {
-        collect() {
-          this.set(read());
-        },
-      }),
-    });
   }
 
   #histogram(name: string, help: string, read: () => Distribution): void {
@@ -151,7 +128,7 @@ export class Metrics {
       name,
       get: () => Promise.resolve({ ...{ name, help, type: "histogram" }, ...valuesOf(name, read()) }),
     };
-    this.#registry.registerMetric(histogram as unknown as Metric);
+    this.registry.registerMetric(histogram as unknown as Metric);
   }
 }
 

@@ -23,9 +23,14 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
 /** Parses the command line and runs the command. */
 export async function run(argv: readonly string[]): Promise<void> {
   const named = commands[argv[2] ?? ""];
-  const program = await programOf(named === undefined ? Object.values(commands) : [named]);
-  takeSettings(program, process.env, () => programOf(Object.values(commands)));
+  const program = named === undefined ? await wholeProgram() : await programOf([named]);
+  takeSettings(program, process.env, wholeProgram);
   await program.parseAsync(argv);
+}
+
+/** The program with all its commands. */
+export function wholeProgram(): Promise<Command> {
+  return programOf(Object.values(commands));
 }
 
 async function programOf(loading: readonly (() => Promise<AddCommand>)[]): Promise<Command> {

@@ -63,7 +63,7 @@ def test_a_radio_is_pickled_small_and_knows_where_to_send():
 
     pickled = pickle.dumps(radio)
     assert len(pickled) < 300
-    assert pickle.loads(pickled)._specs == (("grpc", "127.0.0.1:4000", None),)
+    assert pickle.loads(pickled)._specs == (RoadSpec("grpc", "127.0.0.1:4000"),)
 
 
 def test_a_radio_with_another_hub_says_what_to_do():

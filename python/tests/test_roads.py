@@ -53,7 +53,7 @@ def sender_by(*specs: RoadSpec, **options):
 
 def received(address: str) -> dict[str, int]:
     """Messages that came, by radio."""
-    with open_channel(address) as channel:
+    with open_channel(RoadSpec("grpc", address)) as channel:
         status = get_status(channel, "", DEADLINE_S)
     return {by.radio: by.received for sender in status.senders for by in sender.radios}
 
@@ -88,7 +88,7 @@ def test_datagrams_need_the_key_and_their_sender_is_complete(tmp_path, key_file)
 
         complete = "SELECT stored, last_sequence FROM collector_sender"
         wait_until(lambda: query(running.database, complete) == [(501, 501)], "the messages")
-        with open_channel(running.address) as channel:
+        with open_channel(RoadSpec("grpc", running.address)) as channel:
             [udp] = [one for one in get_status(channel, "", DEADLINE_S).receivers if one.radio == "udp"]
         assert udp.refused["forged"] > 0
 
@@ -219,7 +219,7 @@ def test_a_hubs_radio_knows_its_ways_and_shows_no_key(tmp_path):
         specs = pickle.loads(pickle.dumps(radio))._specs
         assert [spec.radio for spec in specs] == ["grpc", "udp", "filesystem"]
         key = specs[1].key
-        key_path = tmp_path / "000" / "collector.key"
+        key_path = tmp_path / "000" / "secrets" / "key"
         assert key == key_path.read_bytes()
         assert key_path.stat().st_mode & 0o777 == 0o600
         assert len(key) == 32

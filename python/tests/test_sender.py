@@ -27,6 +27,7 @@ from parsl_collector import _outbox, _stream
 from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import Encoded, encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
+from parsl_collector._road import RoadSpec
 from parsl_collector._sender import MessageSender
 
 
@@ -225,7 +226,7 @@ def test_a_closing_note_tells_the_collector_that_nothing_more_comes(tmp_path):
     with collector(tmp_path / "m.db") as running, sender_to(running.address) as sender:
         add(sender, workflow_start(), task_info())
         assert sender.flush(30)
-        with open_channel(running.address) as channel:
+        with open_channel(RoadSpec("grpc", running.address)) as channel:
             [before] = get_status(channel, RUN, timeout=30).senders
             assert sender.close(30)
             [after] = get_status(channel, RUN, timeout=30).senders

@@ -14,7 +14,8 @@ export function spoolIn(home: string): string {
  *  started in the same place. */
 export function removeHome(home: string): void {
   if (!removeDirectory(spoolIn(home))) return;
-  for (const name of ["key", "log", "lock"]) rmSync(join(home, name), { force: true });
+  const secrets = ["key", "token-file", "ca-file", "client-cert", "client-key"];
+  for (const name of [...secrets, "log", "lock"]) rmSync(join(home, name), { force: true });
   removeDirectory(home);
 }
 

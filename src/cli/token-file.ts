@@ -21,7 +21,7 @@ export function readTokens(path: string): Token[] {
   for (const [index, line] of text.split("\n").entries()) {
     const [name, token, ...runs] = line.split("#", 1)[0]?.trim().split(/\s+/) ?? [];
     if (name === undefined || name === "") continue;
-    const problem = problemOf(name, token, tokens);
+    const problem = problemOf(name, token);
     if (problem !== undefined) {
       throw new CollectorError(
         "invalid-argument",
@@ -57,13 +57,11 @@ function refuseOpenToOthers(path: string): void {
   throw new Error(`others may read or write it (mode ${(mode & 0o777).toString(8)}); run chmod 600 ${path}`);
 }
 
-function problemOf(name: string, token: string | undefined, before: readonly Token[]): string | undefined {
+function problemOf(name: string, token: string | undefined): string | undefined {
   if (token === undefined)
     return `"${name}" has no token; write its name, the token, and the ids of runs, if any`;
   if (token.length < leastTokenLength) {
     return `the token of "${name}" is short enough to be guessed; take 32 random bytes, as by \`openssl rand -base64 33\``;
   }
-  if (before.some((one) => one.name === name))
-    return `the name "${name}" is there twice; each token has its own`;
   return undefined;
 }

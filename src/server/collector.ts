@@ -188,12 +188,12 @@ function openReceiver(
   throw new CollectorError("invalid-argument", `listen by radio "${name}": it has no receiving half`);
 }
 
-/** Where other radios, which know no tokens, put what they hear. With one token alone they bring what is its owner's:
- *  a message of a run may come by any of them first. */
+/** Where other radios, which know no tokens, put what they hear. Where all tokens are of one owner they bring what is
+ *  that owner's: a message of a run may come by any of them first. */
 function inboxOf(batcher: Batcher, tokens: readonly Token[] | undefined): Inbox {
-  const [only, ...others] = tokens ?? [];
-  if (only === undefined || others.length > 0) return batcher;
-  const principal: Principal = { name: only.name, runs: "all" };
+  const [first, ...others] = tokens ?? [];
+  if (first === undefined || others.some(({ name }) => name !== first.name)) return batcher;
+  const principal: Principal = { name: first.name, runs: "all" };
   return {
     accept: (envelope, radio) => batcher.accept(envelope, radio, principal),
     get room() {

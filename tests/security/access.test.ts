@@ -210,7 +210,6 @@ const wrong: readonly (readonly [string, string, number, RegExp])[] = [
     /line 1: the token of "alice" is short enough to be guessed; take 32 random/,
   ],
   ["is missing", "\nalice\n", 0o600, /line 2: "alice" has no token; write its name, the token/],
-  ["has a name twice", `a ${aliceToken}\na ${bobToken}\n`, 0o600, /line 2: the name "a" is there twice/],
   [
     "can be read by others",
     `alice ${aliceToken}\n`,

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from parsl_collector._node import CollectorStartError
     from parsl_collector._road import EnvelopeRefusedError, RoadError
+    from parsl_collector._security import Security
     from parsl_collector.hub import CollectorHub
     from parsl_collector.radio import CollectorRadio
 
-__all__ = ["CollectorHub", "CollectorRadio", "CollectorStartError", "EnvelopeRefusedError", "RoadError"]
+__all__ = [
+    "CollectorHub",
+    "CollectorRadio",
+    "CollectorStartError",
+    "EnvelopeRefusedError",
+    "RoadError",
+    "Security",
+]
 
 _HOMES = {
     "CollectorHub": "parsl_collector.hub",
@@ -22,6 +30,7 @@ _HOMES = {
     "CollectorStartError": "parsl_collector._node",
     "EnvelopeRefusedError": "parsl_collector._road",
     "RoadError": "parsl_collector._road",
+    "Security": "parsl_collector._security",
 }
 
 

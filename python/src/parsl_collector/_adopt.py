@@ -13,6 +13,7 @@ from parsl_collector._link import Link
 from parsl_collector._log import logger_of
 from parsl_collector._losses import as_lost
 from parsl_collector._pb import envelope_pb2 as pb
+from parsl_collector._road import RoadSpec
 from parsl_collector._segment import (
     BAD_SUFFIX,
     SUFFIX,
@@ -36,12 +37,12 @@ class _Left:
 
 
 class Adoption:
-    """Sends left segments to the collector at `address` and removes them, from threads of its own. Reads the
-    directory once: what is left later is for the next sender. Never raises."""
+    """Sends left segments to the collector that `way` leads to and removes them, from threads of its own.
+    Reads the directory once: what is left later is for the next sender. Never raises."""
 
-    def __init__(self, directory: str, address: str) -> None:
+    def __init__(self, directory: str, way: RoadSpec) -> None:
         self._directory = directory
-        self._address = address
+        self._way = way
         self._changed = threading.Condition()
         # All below is guarded by _changed.
         self.acknowledged = 0
@@ -82,7 +83,7 @@ class Adoption:
             self._paths.extend(paths)
             self._is_listed = True
             if self._paths and not self._is_stopped:
-                self._link = Link([lambda flow: StreamRoute(self._address, flow)], self, self._changed)
+                self._link = Link([lambda flow: StreamRoute(self._way, flow)], self, self._changed)
             self._changed.notify_all()
 
     # What the link asks and says.

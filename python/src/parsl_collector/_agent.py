@@ -23,8 +23,10 @@ from typing import NamedTuple
 
 from parsl_collector._link import FALLBACK_AFTER_S
 from parsl_collector._node import CollectorStartError, find_node, find_server
-from parsl_collector._roads import BUILT_IN, GRPC, RoadSpec
+from parsl_collector._road import GRPC, RoadSpec
+from parsl_collector._roads import BUILT_IN
 from parsl_collector._secret import write_secret
+from parsl_collector._security import Security
 from parsl_collector._start import last_words, read_ready_line
 
 IDLE_S = 1.0
@@ -63,7 +65,8 @@ class NodeAgent:
         self._options = options
         # Of another host on a shared directory, or of another container, it is another node.
         node = (platform.node(), _pid_namespace())
-        place = repr((node, options, [(spec.radio, spec.address, spec.key) for spec in upstream]))
+        ways = [(*spec[:-1], spec.security and tuple(spec.security)) for spec in upstream]
+        place = repr((node, options, ways))
         name = hashlib.sha256(place.encode()).hexdigest()[:16]
         self._parent = os.path.join(tempfile.gettempdir(), f"parsl-collector-{os.getuid()}")
         if len(os.fsencode(self._parent)) + len(name) + len("//socket") > _MOST_SOCKET_PATH:
@@ -150,6 +153,10 @@ class NodeAgent:
             key_path = os.path.join(self._home, "key")
             write_secret(key_path, key)
             command += ["--key-file", key_path]
+        for spec in self._upstream:
+            if spec.security is not None:
+                command += self._secured(spec, spec.security)
+                break
         if self._options.spool is not None:
             command += ["--spool", os.path.abspath(self._options.spool)]
         if self._options.node_interval is not None:
@@ -181,6 +188,22 @@ class NodeAgent:
             raise AgentError(
                 f"start the agent: {last_words(log_path, log_start) or f'it is not ready; see {log_path}'}"
             ) from None
+
+    def _secured(self, spec: RoadSpec, security: Security) -> list[str]:
+        """Options, with files in the agent's home for what they may not say themselves."""
+        token = None if security.token is None else f"token {security.token}\n".encode()
+        files = {"--token-file": token}
+        options = []
+        if security.tls:
+            files["--ca-file"] = security.ca
+            files["--client-cert"], files["--client-key"] = security.certificate, security.key
+            options += ["--server-name", security.server_name or spec.address.rpartition(":")[0]]
+        for option, content in files.items():
+            if content is not None:
+                path = os.path.join(self._home, option.lstrip("-"))
+                write_secret(path, content)
+                options += [option, path]
+        return options
 
 
 def _absolute(spec: RoadSpec) -> str:

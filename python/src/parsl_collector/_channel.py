@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from parsl_collector._pb import collector_service_pb2 as pb
+from parsl_collector._road import RoadSpec
 
 STREAM_MESSAGES = "/parsl_collector.v1.CollectorService/StreamMessages"
 _GET_STATUS = "/parsl_collector.v1.CollectorService/GetStatus"
@@ -67,16 +68,31 @@ def keep_forks_out_of_imports() -> None:
 _forks_wait = False
 
 
-def open_channel(address: str) -> Any:
-    """A new channel to "host:port"."""
-    return import_grpc().insecure_channel(address, options=_OPTIONS)
+def open_channel(way: RoadSpec) -> Any:
+    """A new channel to the collector that the way leads to."""
+    grpc, security = import_grpc(), way.security
+    if security is None or not security.tls:
+        return grpc.insecure_channel(way.address, options=_OPTIONS)
+    options = list(_OPTIONS)
+    if security.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", security.server_name))
+    credentials = grpc.ssl_channel_credentials(security.ca, security.key, security.certificate)
+    return grpc.secure_channel(way.address, credentials, options=options)
 
 
-def get_status(channel: Any, run_id: str, timeout: float) -> pb.GetStatusResponse:
+def metadata_of(way: RoadSpec) -> tuple[tuple[str, str], ...]:
+    """What each call says of who makes it."""
+    token = way.security.token if way.security is not None else None
+    return () if token is None else (("authorization", f"Bearer {token}"),)
+
+
+def get_status(
+    channel: Any, run_id: str, timeout: float, metadata: tuple[tuple[str, str], ...] = ()
+) -> pb.GetStatusResponse:
     """What the collector has of a run. Raises grpc.RpcError."""
     ask = channel.unary_unary(
         _GET_STATUS,
         request_serializer=pb.GetStatusRequest.SerializeToString,
         response_deserializer=pb.GetStatusResponse.FromString,
     )
-    return ask(pb.GetStatusRequest(run_id=run_id), timeout=timeout)
+    return ask(pb.GetStatusRequest(run_id=run_id), timeout=timeout, metadata=metadata)

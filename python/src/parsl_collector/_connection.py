@@ -29,7 +29,8 @@ from parsl_collector._link import FALLBACK_AFTER_S, Flow, Route
 from parsl_collector._log import logger_of
 from parsl_collector._losses import kind_of
 from parsl_collector._outbox import GATHER_S
-from parsl_collector._roads import GRPC, RoadSpec, as_specs
+from parsl_collector._road import GRPC, RoadSpec
+from parsl_collector._roads import as_specs
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 from parsl_collector._sender import MessageSender
 

@@ -23,12 +23,13 @@ from parsl.logconfigs.base import oneshot_initialize_logging
 from parsl.process_loggers import wrap_with_logs
 from parsl.utils import setproctitle
 
-from parsl_collector._channel import get_status, import_grpc, open_channel
+from parsl_collector._channel import get_status, import_grpc, metadata_of, open_channel
 from parsl_collector._collector_process import CollectorCommand, CollectorProcess, CollectorStartError
 from parsl_collector._encode import encode, unreadable, unreadable_text
 from parsl_collector._filesystem_road import files_in
 from parsl_collector._log import logger_of
 from parsl_collector._queue import Unreadable, messages_in
+from parsl_collector._road import RoadSpec
 from parsl_collector._sender import MessageSender
 
 logger = logger_of(__name__)
@@ -117,7 +118,7 @@ class Settings(NamedTuple):
 
 @wrap_with_logs
 def drain(resource_msgs: Any, control: Pipe, settings: Settings) -> None:
-    """Main function of the process. The hub says the collector's address first. Ends after EndOfRun and
+    """Main function of the process. The hub says the way to the collector first. Ends after EndOfRun and
     CloseBy, or when the submit process is gone."""
     # Ctrl-C is for the program, whose end is still to be stored.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -136,11 +137,11 @@ def drain(resource_msgs: Any, control: Pipe, settings: Settings) -> None:
         _release_lock_of_predecessor(resource_msgs)
     import_grpc()  # while the collector starts
     try:
-        address = control.recv()
+        way = control.recv()
     except EOFError:
         logger.info("The submit process ended before its collector had started")
         return
-    _Drain(resource_msgs, control, settings, address, ended, end).run()
+    _Drain(resource_msgs, control, settings, way, ended, end).run()
 
 
 def _release_lock_of_predecessor(resource_msgs: Any) -> None:
@@ -154,14 +155,14 @@ def _release_lock_of_predecessor(resource_msgs: Any) -> None:
 
 class _Drain:
     def __init__(
-        self, resource_msgs: Any, control: Pipe, settings: Settings, address: str, ended: Pipe, end: Pipe
+        self, resource_msgs: Any, control: Pipe, settings: Settings, way: RoadSpec, ended: Pipe, end: Pipe
     ) -> None:
         self._queue = resource_msgs
         self._control = control
         self._settings = settings
-        self._address = address
+        self._way = way
         # No hostname: what is drained was said by many hosts, and one that is missing is not this one.
-        self._sender = MessageSender(address, heartbeat=HEARTBEAT_S, spool=settings.spool)
+        self._sender = MessageSender([way], heartbeat=HEARTBEAT_S, spool=settings.spool)
         self._read_at = time.monotonic()
         self._ended, self._end = ended, end
         self._patience: float | None = None
@@ -253,8 +254,9 @@ class _Drain:
         if trouble is None:
             grpc = import_grpc()
             try:
-                with open_channel(self._address) as channel:
-                    trouble = get_status(channel, self._sender.run_id, timeout=2.0).blocked_reason or None
+                with open_channel(self._way) as channel:
+                    status = get_status(channel, self._sender.run_id, 2.0, metadata_of(self._way))
+                    trouble = status.blocked_reason or None
             except grpc.RpcError as e:
                 trouble = f"it does not answer: {e.details()}"
         if (trouble is None) != (self._trouble is None):
@@ -273,7 +275,7 @@ class _Drain:
         counts = sender.counts
         logger.info("%d of %d messages of the queue acknowledged", counts.acknowledged, counts.given)
         if complete and adoption.is_over:
-            self._say(_final_report(self._address, sender, self._settings.messages))
+            self._say(_final_report(self._way, sender, self._settings.messages))
         else:
             problem = f"the collector acknowledged nothing for {patience:g} s"
             if sender.trouble is not None:
@@ -309,7 +311,7 @@ class _Drain:
         command = self._settings.collector
         while command and not self._sender.is_done and collector is None and time.monotonic() < deadline:
             try:
-                collector = CollectorProcess(command, self._address)
+                collector = CollectorProcess(command, self._way.address)
             except (CollectorStartError, OSError) as e:
                 logger.info("The collector cannot be started yet: %s", e)
                 time.sleep(0.1)
@@ -321,15 +323,15 @@ class _Drain:
             logger.warning("%d messages are kept in %s", kept, self._settings.spool)
 
 
-def _final_report(address: str, sender: MessageSender, messages: str | None) -> Report:
+def _final_report(way: RoadSpec, sender: MessageSender, messages: str | None) -> Report:
     """The ledger's word for the run, once other senders (workers) have come to their end."""
     grpc = import_grpc()
     deadline = time.monotonic() + OTHERS_TIMEOUT_S
     heard, since = None, time.monotonic()
-    with open_channel(address) as channel:
+    with open_channel(way) as channel:
         while True:
             try:
-                status = get_status(channel, sender.run_id, timeout=OTHERS_TIMEOUT_S)
+                status = get_status(channel, sender.run_id, OTHERS_TIMEOUT_S, metadata_of(way))
             except grpc.RpcError as e:
                 return _own_report(sender, f"the collector does not answer: {e.details()}")
             now = time.monotonic()
@@ -349,7 +351,7 @@ def _final_report(address: str, sender: MessageSender, messages: str | None) -> 
             time.sleep(0.02)
         if all(known.sender_id != sender.sender_id for known in status.senders):
             # Its first message named no run, so the ledger has it under none.
-            everything = get_status(channel, "", timeout=OTHERS_TIMEOUT_S)
+            everything = get_status(channel, "", OTHERS_TIMEOUT_S, metadata_of(way))
             status.senders.extend(
                 known for known in everything.senders if known.sender_id == sender.sender_id
             )

@@ -11,6 +11,7 @@ from parsl.multiprocessing import SpawnContext, SpawnProcess
 
 from parsl_collector._drain import CloseBy, EndOfRun, Progress, Report, Settings, Trouble, drain
 from parsl_collector._log import logger_of
+from parsl_collector._road import RoadSpec
 
 logger = logger_of(__name__)
 
@@ -31,7 +32,7 @@ class DrainProcess:
         self._settings = settings
         # What a drain must hear, in this order, whichever one it is. Guarded, with _control, by _lock.
         self._lock = threading.Lock()
-        self._address: str | None = None
+        self._way: RoadSpec | None = None
         self._close_by: CloseBy | None = None
         self._is_given_up = False
         self._report: Report | None = None
@@ -41,11 +42,11 @@ class DrainProcess:
         self._start()
         threading.Thread(target=self._listen, name="parsl-collector-drain", daemon=True).start()
 
-    def tell_address(self, address: str) -> None:
+    def tell_way(self, way: RoadSpec) -> None:
         """Where the collector listens."""
         with self._lock:
-            self._address = address
-            self._say(address)
+            self._way = way
+            self._say(way)
 
     def end(self, timeout: float) -> Report | None:
         """Ends the drain when everything is sent, or when the collector takes nothing for `timeout` seconds.
@@ -93,7 +94,7 @@ class DrainProcess:
         theirs.close()
         with self._lock:
             self._control = control
-            for known in (self._address, self._close_by):
+            for known in (self._way, self._close_by):
                 if known is not None:
                     self._say(known)
 

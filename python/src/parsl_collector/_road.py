@@ -1,8 +1,12 @@
-"""What the sending halves of radios have in common."""
+"""What the sending halves of radios have in common, and where they lead."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from parsl_collector._security import Security
+
+GRPC = "grpc"
 
 
 class RoadError(Exception):
@@ -23,3 +27,19 @@ class Road(Protocol):
 
     def close(self) -> None:
         """Sends no more."""
+
+
+class RoadSpec(NamedTuple):
+    """Where to send, and by which radio."""
+
+    radio: str | type
+    """Its name, or the class of its roads."""
+    address: str
+    """In the radio's own form: "host:port" for grpc and udp, a directory for filesystem."""
+    key: bytes | None = None
+    """The run's secret, for radios that anybody can reach."""
+    security: Security | None = None
+    """How gRPC makes sure of the collector and shows who we are; None for no TLS and no token."""
+
+    def __repr__(self) -> str:  # without the secrets
+        return f"{self.radio if isinstance(self.radio, str) else self.radio.__name__} to {self.address}"

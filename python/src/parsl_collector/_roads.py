@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from parsl_collector._encode import length_delimited, unreadable
 from parsl_collector._link import Flow, Route
 from parsl_collector._log import logger_of
 from parsl_collector._pb import envelope_pb2 as pb
-from parsl_collector._road import EnvelopeRefusedError, Road, RoadError
+from parsl_collector._road import GRPC, EnvelopeRefusedError, Road, RoadError, RoadSpec
 from parsl_collector._stream import StreamRoute
 
 logger = logger_of(__name__)
@@ -19,23 +18,8 @@ logger = logger_of(__name__)
 ENTRY_POINTS = "parsl_collector.radios"
 """Group of the entry points by which a package brings radios: each is a class made as Road(address, key)."""
 
-GRPC = "grpc"
 BUILT_IN = ("filesystem", "udp", "unix")
 """Their modules are loaded when they are used: a worker is spared what it does not need."""
-
-
-class RoadSpec(NamedTuple):
-    """Where to send, and by which radio."""
-
-    radio: str | type
-    """Its name, or the class of its roads."""
-    address: str
-    """In the radio's own form: "host:port" for grpc and udp, a directory for filesystem."""
-    key: bytes | None = None
-    """The run's secret, for radios that anybody can reach."""
-
-    def __repr__(self) -> str:  # without the key
-        return f"{self.radio if isinstance(self.radio, str) else self.radio.__name__} to {self.address}"
 
 
 def as_specs(where: str | Sequence[RoadSpec]) -> tuple[RoadSpec, ...]:
@@ -50,7 +34,7 @@ def openers_of(specs: Sequence[RoadSpec]) -> list[Callable[[Flow], Route]]:
 
     def opener(spec: RoadSpec) -> Callable[[Flow], Route]:
         if spec.radio == GRPC:
-            return lambda flow: StreamRoute(spec.address, flow)
+            return lambda flow: StreamRoute(spec, flow)
         return lambda flow: RoadRoute(spec, flow, roads)
 
     return [opener(spec) for spec in specs]

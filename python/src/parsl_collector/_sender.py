@@ -15,7 +15,8 @@ from parsl_collector._adopt import Adoption
 from parsl_collector._encode import Encoded
 from parsl_collector._link import FALLBACK_AFTER_S, Flow, Link, Route
 from parsl_collector._outbox import Outbox
-from parsl_collector._roads import GRPC, RoadSpec, as_specs, openers_of
+from parsl_collector._road import GRPC, RoadSpec
+from parsl_collector._roads import as_specs, openers_of
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 from parsl_collector._spool import Spool
 
@@ -70,9 +71,9 @@ class MessageSender:
         self.address = specs[0].address
         """Of the first way."""
         self.sender_id = secrets.token_hex(16)
-        address = next((spec.address for spec in specs if spec.radio == GRPC), None)
-        adopts = spool is not None and address is not None and agent is None
-        self.adoption = Adoption(spool, address) if adopts else None
+        way = next((spec for spec in specs if spec.radio == GRPC), None)
+        adopts = spool is not None and way is not None and agent is None
+        self.adoption = Adoption(spool, way) if adopts else None
         """What dead senders left in the spool's directory, on its way; None without a spool, without gRPC,
         whose acknowledgements it takes, or with an agent, which does it."""
         self._changed = threading.Condition()

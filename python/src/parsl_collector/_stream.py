@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from parsl_collector._channel import STREAM_MESSAGES, import_grpc, open_channel
+from parsl_collector._channel import STREAM_MESSAGES, import_grpc, metadata_of, open_channel
 from parsl_collector._encode import length_delimited
 from parsl_collector._link import Flow
 from parsl_collector._log import logger_of
 from parsl_collector._pb import collector_service_pb2 as service_pb
+from parsl_collector._road import RoadSpec
 
 logger = logger_of(__name__)
 
@@ -20,11 +21,11 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 class StreamRoute:
-    """Streams to the collector at `address`, "host:port"."""
+    """Streams to the collector that `way` leads to."""
 
-    def __init__(self, address: str, flow: Flow) -> None:
-        self.name = f"grpc to {address}"
-        self._address = address
+    def __init__(self, way: RoadSpec, flow: Flow) -> None:
+        self.name = repr(way)
+        self._way = way
         self._flow = flow
         # Guarded by the flow's condition.
         self._stream = 0
@@ -34,7 +35,7 @@ class StreamRoute:
     def run(self) -> str:
         """One connection, until it breaks or all is done."""
         grpc = import_grpc()
-        channel = open_channel(self._address)
+        channel = open_channel(self._way)
         try:
             if not _is_ready(grpc, channel, lambda: self._flow.is_stopped):
                 return "no connection"
@@ -44,7 +45,7 @@ class StreamRoute:
                 if self._flow.is_stopped:
                     return "closed"
                 self._stream += 1
-                self._call = stream(self._requests(self._stream))
+                self._call = stream(self._requests(self._stream), metadata=metadata_of(self._way))
             for response in self._call:
                 answer = service_pb.StreamMessagesResponse.FromString(response)
                 # In the order of the envelopes, as the protocol promises.
@@ -57,7 +58,7 @@ class StreamRoute:
             return f"{e.code().name}: {e.details()}"
         except Exception as e:
             # A peer that is no collector may answer anything; the next attempt may find one.
-            logger.exception("monitoring: an answer from %s makes no sense", self._address)
+            logger.exception("monitoring: an answer from %s makes no sense", self._way.address)
             return f"{type(e).__name__}: {e}"
         finally:
             with self._flow.changed:
@@ -74,7 +75,7 @@ class StreamRoute:
 
     def works(self) -> bool:
         grpc = import_grpc()
-        with open_channel(self._address) as channel:
+        with open_channel(self._way) as channel:
             return _is_ready(grpc, channel, lambda: self._flow.is_stopped)
 
     def _requests(self, stream: int) -> Iterator[bytes]:

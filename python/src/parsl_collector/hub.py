@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import shlex
+import shutil
 import socket
 import sys
 import warnings
@@ -26,8 +28,9 @@ from parsl_collector._filesystem_road import remove_if_empty
 from parsl_collector._log import logger_of
 from parsl_collector._node import find_node, find_server
 from parsl_collector._queue import MessageQueue
-from parsl_collector._roads import GRPC, RoadSpec
+from parsl_collector._road import GRPC, RoadSpec
 from parsl_collector._secret import write_secret
+from parsl_collector._security import OWN_SERVER_NAME, Security
 from parsl_collector.radio import WAYS_ATTRIBUTE
 
 logger = logger_of(__name__)
@@ -56,7 +59,11 @@ class CollectorHub(MonitoringHub):
     durability : str
         "full": what is stored survives a power cut; "normal": a crash of the collector, but not a power cut.
     insecure : bool
-        Allow to listen on other addresses than loopback without TLS and token.
+        Listen on other addresses than loopback without TLS and token. Without it the collector makes a
+        certificate for this host and takes messages with this run's token only; workers get both inside
+        their radio's config.
+    security : Security, optional
+        For a collector that runs already: how to make sure of it, and the token that it wants.
     close_timeout : float
         Seconds without an acknowledgement after which close() leaves the messages that the collector has not
         yet taken (its database may be locked, say) in the spool. An idle hub closes at once.
@@ -88,6 +95,7 @@ class CollectorHub(MonitoringHub):
         node: str | None = None,
         durability: str = "full",
         insecure: bool = False,
+        security: Security | None = None,
         close_timeout: float = DEFAULT_CLOSE_TIMEOUT_S,
         spool: str | None = None,
         radios: Sequence[str | tuple[str, str]] = ("filesystem",),
@@ -116,19 +124,22 @@ class CollectorHub(MonitoringHub):
         self.node = node
         self.durability = durability
         self.insecure = insecure
+        self.security = security
         self.close_timeout = close_timeout
         self.spool = spool
         self.radios = radios
         self.monitoring_hub_active = False
         self._key: bytes | None = None
         """The run's secret, which workers get inside their radio's config."""
+        self._tokens: tuple[str, str] | None = None
+        """The drain's and the workers', where they need one."""
 
     def start(self, dfk_run_dir: str, config_run_dir: str | os.PathLike, log_config: Any = None) -> None:
         """Starts the collector and the drain. Raises when monitoring cannot work: nothing is left running."""
         if self.logging_endpoint is None:
             self.logging_endpoint = f"sqlite:///{os.fspath(config_run_dir)}/monitoring.db"
         os.makedirs(dfk_run_dir, exist_ok=True)
-        self._key_path = os.path.join(os.path.abspath(dfk_run_dir), "collector.key")
+        self._secrets = os.path.join(os.path.abspath(dfk_run_dir), "secrets")
         command = None if self.address is not None else self._command(dfk_run_dir)
         self.resource_msgs: Queue[TaggedMonitoringMessage] = MessageQueue()
         level = logging.DEBUG if self.monitoring_debug else logging.INFO
@@ -143,15 +154,19 @@ class CollectorHub(MonitoringHub):
                 self._collector = CollectorProcess(command, self.listen)
             address = self.address if self._collector is None else self._collector.address
             assert address is not None
-            self._drain.tell_address(address)
+            security, workers_security = self._securities()
+            self._drain.tell_way(RoadSpec(GRPC, address, security=security))
         except BaseException:
             self._drain.kill_unless_ended()
             if self._collector is not None:
                 self._collector.stop()
             raise
         self._has_wrapper = _wrapper.install()
-        ways = {} if self._collector is None else self._collector.radios
-        setattr(self.resource_msgs, WAYS_ATTRIBUTE, self._ways_of({GRPC: address, **ways}))
+        radios = {} if self._collector is None else self._collector.radios
+        ways = {GRPC: RoadSpec(GRPC, _seen_from_outside(address), self._key, workers_security)}
+        for name, where in radios.items():
+            ways[name] = RoadSpec(name, _seen_from_outside(where), self._key)
+        setattr(self.resource_msgs, WAYS_ATTRIBUTE, ways)
         logger.info("Monitoring goes to the collector at %s", address)
         self.monitoring_hub_active = True
         # A program that ends without cleanup: its messages are stored all the same.
@@ -184,18 +199,27 @@ class CollectorHub(MonitoringHub):
         """Leaves nothing of the run's own in its directory but logs, and what is not stored."""
         if self._collector is not None:
             remove_if_empty(self._collector.radios.get("filesystem", ""))
-        with contextlib.suppress(OSError):  # there is none
-            os.unlink(self._key_path)
+        shutil.rmtree(self._secrets, ignore_errors=True)  # there may be none
         if self.spool is None:
             with contextlib.suppress(OSError):  # there is none, or something is kept in it
                 os.rmdir(self._spool)
 
-    def _ways_of(self, addresses: dict[str, str]) -> dict[str, RoadSpec]:
-        """How workers reach a collector that listens at these addresses, by the radios' names."""
-        return {
-            name: RoadSpec(name, _seen_from_outside(address), self._key)
-            for name, address in addresses.items()
-        }
+    def _securities(self) -> tuple[Security | None, Security | None]:
+        """The drain's, and the workers'."""
+        if self._tokens is None:
+            return self.security, self.security
+        with open(os.path.join(self._secrets, "collector.crt"), "rb") as file:
+            certificate = file.read()
+        # By its own name: workers may know this host by another name or address than it does itself.
+        of_drain, of_workers = (Security(certificate, token, OWN_SERVER_NAME) for token in self._tokens)
+        return of_drain, of_workers
+
+    def _keep_secret(self, name: str, secret: bytes) -> str:
+        """In a file that is this user's alone; returns its path."""
+        os.makedirs(self._secrets, mode=0o700, exist_ok=True)
+        path = os.path.join(self._secrets, name)
+        write_secret(path, secret)
+        return path
 
     def _command(self, run_dir: str) -> CollectorCommand:
         options = ["--durability", self.durability]
@@ -208,10 +232,13 @@ class CollectorHub(MonitoringHub):
         )
         if "udp" in radios:
             self._key = os.urandom(32)
-            write_secret(self._key_path, self._key)
-            options += ["--key-file", self._key_path]
+            options += ["--key-file", self._keep_secret("key", self._key)]
         if self.insecure:
             options.append("--insecure")
+        elif not _is_loopback(self.listen):
+            self._tokens = (secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+            options += ["--token-file", self._keep_secret("tokens", _token_file(*self._tokens))]
+            options += ["--self-signed", self._secrets]
         if self.monitoring_debug:
             options += ["--log-level", "debug"]
         database = _database_of(self.logging_endpoint)
@@ -261,6 +288,18 @@ def _seen_from_outside(address: str) -> str:
     """Where workers find a collector that listens on every address of this host: by the host's name."""
     host, _, port = address.rpartition(":")
     return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]") else address
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
+
+
+def _token_file(of_drain: str, of_workers: str) -> bytes:
+    """Both of one owner, whose runs no other run's token may write in the same file. The drain's may write
+    all: it also sends what earlier runs have left in the spool."""
+    owner = f"run-{secrets.token_hex(8)}"
+    return f"{owner} {of_drain} *\n{owner} {of_workers}\n".encode()
 
 
 def _database_of(logging_endpoint: str | None) -> str:

@@ -11,7 +11,9 @@ from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSen
 from parsl.utils import RepresentationMixin
 
 from parsl_collector._link import FALLBACK_AFTER_S
-from parsl_collector._roads import GRPC, RoadSpec, find_radio
+from parsl_collector._road import GRPC, RoadSpec
+from parsl_collector._roads import find_radio
+from parsl_collector._security import Security
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
 
 WAYS_ATTRIBUTE = "parsl_collector_ways"
@@ -55,6 +57,9 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
     node_interval : float, optional
         Seconds between samples of each node as a whole (CPU, memory, load, disk), which its agent takes for
         the table collector_node_usage. Default: none are taken.
+    security : Security, optional
+        For a collector that is not the run's own: how workers make sure of it, and the token that it wants.
+        Default: as the run's CollectorHub does.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
         agent: bool = True,
         node_interval: float | None = None,
+        security: Security | None = None,
     ) -> None:
         if isinstance(radios, str) or not radios:
             raise ValueError(
@@ -79,6 +85,7 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         self.spool_bytes = spool_bytes
         self.agent = agent
         self.node_interval = node_interval
+        self.security = security
         # Known already where no hub has to tell an address.
         specs = [self._spec_without_hub(radio) for radio in radios]
         self._specs = tuple(spec for spec in specs if spec is not None)
@@ -105,8 +112,10 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
 
     def _spec_without_hub(self, radio: _Choice) -> RoadSpec | None:
         if isinstance(radio, tuple):
-            return RoadSpec(*radio)
-        return RoadSpec(GRPC, self.address) if radio == GRPC and self.address is not None else None
+            return RoadSpec(*radio, security=self.security if radio[0] == GRPC else None)
+        if radio != GRPC or self.address is None:
+            return None
+        return RoadSpec(GRPC, self.address, security=self.security)
 
     def _spec(self, radio: _Choice, ways: dict[str, RoadSpec] | None) -> RoadSpec:
         own = self._spec_without_hub(radio)
@@ -114,6 +123,9 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         if name != GRPC:
             find_radio(name)  # raises for a name that no radio has
         if own is not None:
+            known = (ways or {}).get(GRPC)
+            if own.radio == GRPC and own.security is None and known is not None:
+                own = own._replace(security=known.security)
             return own._replace(key=next((way.key for way in (ways or {}).values()), None))
         if ways is None:
             raise ValueError(
@@ -127,7 +139,7 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
                 f"{', '.join(ways)}; use CollectorHub(radios=[{name!r}]), or name its address: "
                 f"radios=[({name!r}, '...')]"
             )
-        return ways[name]
+        return ways[name] if self.security is None else ways[name]._replace(security=self.security)
 
 
 class _Sender(MonitoringRadioSender):

@@ -8,6 +8,9 @@ import { runStateOf } from "../../account.js";
 export const goneRuns =
   "SELECT run_id FROM collector_pruned WHERE table_name = 'workflow' AND run_id NOT IN (SELECT run_id FROM workflow)";
 
+/** Senders that the ledger remembers for such runs alone, by the numbers of their rows: no account speaks of them. */
+export const sendersOfGoneRuns = `SELECT sender FROM collector_sender_run GROUP BY sender HAVING min(run_id IN (${goneRuns}))`;
+
 /** A run that nobody adds to any more. */
 export interface FinishedRun {
   readonly runId: string;

@@ -1,6 +1,7 @@
 import type Database from "better-sqlite3";
 
 import type { RunStatus } from "../../../model/status.js";
+import { sendersOfGoneRuns } from "./finished-runs.js";
 import { microsOfText, readLosses, readRuns, readStatus } from "./status.js";
 import { TaskStates } from "./task-states.js";
 
@@ -41,7 +42,7 @@ export class OverviewReader {
     this.#tasks = new TaskStates(db);
     this.#stored = db.prepare(
       `SELECT count(*) AS senders, coalesce(sum(stored), 0) AS stored, coalesce(sum(rejected), 0) AS rejected
-      FROM collector_sender`,
+      FROM collector_sender WHERE id NOT IN (${sendersOfGoneRuns})`,
     );
     this.#received = db
       .prepare<[], string | null>("SELECT max(last_received_at) FROM collector_sender")

@@ -12,7 +12,7 @@ import { timestampOf } from "../../../model/time.js";
 import { accountOf, runStateOf, type Account } from "../../account.js";
 import { SequenceSet } from "../../ledger.js";
 import type { Losses, SinkStatus } from "../sink.js";
-import { goneRuns } from "./finished-runs.js";
+import { goneRuns, sendersOfGoneRuns } from "./finished-runs.js";
 import { SequenceReader } from "./sequences.js";
 
 /** Gaps that a status names for one sender. */
@@ -57,7 +57,7 @@ export function readStatus(db: Database.Database, runId: string, nowMs: number):
     .prepare<[string, string], SenderRow>(
       `SELECT * FROM collector_sender
       WHERE (? = '' OR id IN (SELECT sender FROM collector_sender_run WHERE run_id = ?))
-        AND id NOT IN (SELECT sender FROM collector_sender_run GROUP BY sender HAVING min(run_id IN (${goneRuns})))
+        AND id NOT IN (${sendersOfGoneRuns})
       ORDER BY id`,
     )
     .all(runId, runId)
@@ -88,7 +88,7 @@ function totalOf(senders: readonly SenderStatus[]): MessageCounts {
   };
 }
 
-/** Counts what is missing and lost of all senders, in 1.2 ms for each 1,000 of them. A status takes 50 times as
+/** Counts what is missing and lost of all senders, in 2.5 ms for each 1,000 of them. A status takes 50 times as
  *  long, and this is asked for every few seconds. */
 export function readLosses(db: Database.Database): Losses {
   const sequences = new SequenceReader(db);
@@ -99,13 +99,14 @@ export function readLosses(db: Database.Database): Losses {
       FROM collector_sender sender LEFT JOIN
         (SELECT sender, max(last) AS highest, sum(last - first + 1) AS size FROM collector_sequence GROUP BY sender)
         ON sender = id
-      WHERE id NOT IN (SELECT sender FROM collector_lost)`,
+      WHERE id NOT IN (SELECT sender FROM collector_lost) AND id NOT IN (${sendersOfGoneRuns})`,
     )
     .pluck()
     .get();
   const accounts = db
     .prepare<[], { id: number; last_sequence: number | null }>(
-      "SELECT id, last_sequence FROM collector_sender WHERE id IN (SELECT sender FROM collector_lost)",
+      `SELECT id, last_sequence FROM collector_sender
+      WHERE id IN (SELECT sender FROM collector_lost) AND id NOT IN (${sendersOfGoneRuns})`,
     )
     .all()
     .map(({ id, last_sequence }) =>

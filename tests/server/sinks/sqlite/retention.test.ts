@@ -4,6 +4,7 @@ import Database from "better-sqlite3";
 import test, { type ExecutionContext } from "ava";
 
 import { compact } from "../../../../src/server/sinks/sqlite/compact.js";
+import { OverviewReader } from "../../../../src/server/sinks/sqlite/overview.js";
 import {
   openForPruning,
   prune,
@@ -121,7 +122,14 @@ test("what is sent again after a prune is no new row", async (t) => {
 });
 
 test("the status of a file speaks of what remains, and of what was pruned by its counts", async (t) => {
-  const { path, writer, prune } = twoRuns(t);
+  const { path, writer, db: file, prune } = twoRuns(t);
+  const gaps = {
+    senderId: oldSender,
+    runId: oldRun,
+    first: 50,
+    losses: [{ first: 20, last: 29, kind: "TASK_INFO" }],
+  };
+  acknowledgementsOf(writer, [envelopeOf([taskInfo()], gaps)]);
   const alone = newFile(t);
   storeRun(alone.writer, newRun, newSender, runOf(0));
 
@@ -133,8 +141,12 @@ test("the status of a file speaks of what remains, and of what was pruned by its
     [runs.map(({ runId }) => runId), senders.map(({ senderId }) => senderId)],
     [[newRun], [newSender]],
   );
+  t.deepEqual(writer.losses(), alone.writer.losses());
   const db = openForPruning(path, true);
   t.teardown(() => db.close());
+  const { senders: seen, counts } = new OverviewReader(db, "").read(Date.now());
+  t.like({ seen, ...counts }, { seen: 1, stored: 10, missing: 0, lost: 0 });
+  t.is(file.count("collector_sender"), 2);
   t.like(readPruned(db), [
     { runId: oldRun, gone: true, rows: { workflow: 1, task: 1, try: 2, resource: 3 } },
   ]);

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 
-import { CollectorError, reasonOf } from "../base/errors.js";
+import { CollectorError, hasCode } from "../base/errors.js";
 import { exitCodes } from "./exit-codes.js";
 
 /** JSON of what may hold bigints (counts, which are exact below 2^53) and bytes (as hexadecimal digits). */
@@ -50,13 +50,25 @@ export function inColour(colour: "green" | "yellow" | "red", text: string): stri
 }
 
 /** Runs a command that prints data on stdout and answers with its exit code. What it cannot do it says in a
- *  line on stderr. */
+ *  line on stderr. Whoever reads stdout may stop, as `head` does. */
 export async function printing(command: string, act: () => number | Promise<number>): Promise<void> {
+  process.stdout.on("error", (cause) => {
+    if (!hasCode(cause, "EPIPE")) throw cause;
+  });
   try {
     process.exitCode = await act();
   } catch (cause) {
-    if (!(cause instanceof CollectorError)) throw cause;
-    process.stderr.write(`parsl-collector ${command}: ${reasonOf(cause)}\n`);
+    process.stderr.write(`parsl-collector ${command}: ${reasonFor(cause)}\n`);
     process.exitCode = exitCodes.failed;
   }
+}
+
+/** Throws what is a fault of ours. */
+function reasonFor(cause: unknown): string {
+  if (cause instanceof CollectorError) return cause.message;
+  // By its name: its class would load SQLite for commands that do without.
+  if (cause instanceof Error && cause.name === "SqliteError") {
+    return `use the database: ${cause.message}; see what \`parsl-collector doctor --database FILE\` says of it`;
+  }
+  throw cause;
 }

@@ -10,7 +10,7 @@ import { nearestName } from "../base/names.js";
 const prefix = "PARSL_COLLECTOR_";
 
 /** Variables of this prefix that are no options: what Python looks for, and what the tests of this repository take. */
-const noOptions = /^PARSL_COLLECTOR_(NODE|SERVER|(TEST|CHAOS|MODEL|FUZZ)_\w+)$/;
+export const noOptions = /^PARSL_COLLECTOR_(NODE|SERVER|(TEST|CHAOS|MODEL|FUZZ)_\w+)$/;
 
 /** Where an option was said, the stronger first; the command line is stronger than both. */
 const sources = ["env", "config"] as const;
@@ -257,6 +257,6 @@ function checkFile(command: Command, path: string, file: ConfigFile, known: Know
 }
 
 /** "PARSL_COLLECTOR_SERVE_LOG_LEVEL" of ["serve", "log-level"]. */
-function variableName(words: readonly string[]): string {
+export function variableName(words: readonly string[]): string {
   return prefix + words.join("_").replaceAll("-", "_").toUpperCase();
 }

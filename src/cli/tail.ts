@@ -5,9 +5,7 @@ import type Database from "better-sqlite3";
 import { createLogUpdate } from "log-update";
 import { Option, type Command } from "commander";
 
-import { CollectorError, hasCode, reasonOf } from "../base/errors.js";
 import { nowMicros } from "../model/time.js";
-import { damageCure, isDamage } from "../server/sinks/sqlite/damage.js";
 import { isTemporary } from "../server/sinks/sqlite/file.js";
 import {
   NewRows,
@@ -76,18 +74,10 @@ export function addTail(program: Command): void {
 async function tail(path: string, options: TailOptions): Promise<number> {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop.abort());
-  process.stdout.on("error", (cause) => {
-    if (!hasCode(cause, "EPIPE")) throw cause;
-    process.exit(exitCodes.done); // whoever reads has seen enough, as `head` has
-  });
+  process.stdout.on("error", () => process.exit(exitCodes.done)); // whoever read has seen enough
   const db = openForReading(path);
   try {
     await (options.view ? followView : followLines)(db, options, stop.signal);
-  } catch (cause) {
-    if (!isDamage(cause)) throw cause;
-    throw new CollectorError("database", `read database ${path}: ${reasonOf(cause)}; ${damageCure}`, {
-      cause,
-    });
   } finally {
     db.close();
   }

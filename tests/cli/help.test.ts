@@ -2,7 +2,7 @@ import test from "ava";
 import type { Command } from "commander";
 
 import { wholeProgram } from "../../src/cli/program.js";
-import { takeSettings } from "../../src/cli/settings.js";
+import { noOptions, takeSettings, variableName } from "../../src/cli/settings.js";
 
 /** What the help of all commands has in common. */
 
@@ -59,5 +59,20 @@ test("each command that prints data does so as JSON too", async (t) => {
       command.options.some(({ long }) => long === "--json"),
       command.name(),
     );
+  }
+});
+
+test("no variable means options of two names, and none is kept for something else", async (t) => {
+  const meaning = new Map<string, string>();
+  for (const command of actionsOf(await program())) {
+    const outer = command.parent?.parent == null ? command.name() : command.parent.name();
+    for (const option of command.options) {
+      for (const words of [[option.name()], [outer, option.name()]]) {
+        const variable = variableName(words);
+        t.false(noOptions.test(variable), variable);
+        t.is(meaning.get(variable) ?? words.join(" "), words.join(" "), variable);
+        meaning.set(variable, words.join(" "));
+      }
+    }
   }
 });

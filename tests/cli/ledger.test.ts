@@ -107,6 +107,22 @@ test.serial("status of what is no collector's file says so, and changes nothing"
   t.deepEqual(readFileSync(parsls), before);
 });
 
+test.serial("a file that is damaged further in is an error in a line", async (t) => {
+  const path = fileWith(t, [workflowStart(), taskInfo(), workflowEnd()]);
+  const page = Number(
+    openDatabase(t, path).value("SELECT rootpage FROM sqlite_master WHERE name = 'collector_sender'"),
+  );
+  writeFileSync(path, readFileSync(path).fill(0xff, (page - 1) * 8192, page * 8192));
+
+  const { exit, stdout, stderr } = await runToEnd(t, ["status", "--database", path]);
+
+  t.deepEqual([exit, stdout], [1, ""]);
+  t.regex(
+    stderr,
+    /^parsl-collector status: use the database: .*malformed; see what `parsl-collector doctor.*\n$/,
+  );
+});
+
 test.serial("rejected messages are listed, shown, and become rows when their table takes them", async (t) => {
   const path = join(temporaryDirectory(t), "monitoring.db");
   const writer = openWriter(path);

@@ -11,6 +11,9 @@ import { failed, ok, type Check } from "./check.js";
 /** No clock that is right shows a time before this program was made. */
 const earliestMs = Date.UTC(2024, 0, 1);
 
+/** Bytes of the directory's name; where it is longer, its place is in /tmp, so that there is room for a socket's. */
+const longestHome = 66;
+
 /** An older one is told what to do by main.ts before it comes here. */
 export function checkNode(): Check {
   return ok("node", `${process.versions.node} at ${process.execPath}`);
@@ -54,7 +57,9 @@ export function checkAgentHome(): Check {
     return failed("agent", `nothing can be made in ${temporary}: ${reasonOf(cause)}`, cure);
   }
   const uid = process.getuid?.() ?? 0;
-  const home = join(temporary, `parsl-collector-${String(uid)}`);
+  const name = `parsl-collector-${String(uid)}`;
+  const isShort = Buffer.byteLength(join(temporary, name)) <= longestHome;
+  const home = join(isShort ? temporary : "/tmp", name);
   let found: Stats;
   try {
     found = lstatSync(home);

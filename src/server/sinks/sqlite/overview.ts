@@ -50,6 +50,11 @@ export class OverviewReader {
   }
 
   read(nowMs: number): Overview {
+    // Of one moment: what is committed meanwhile would make its parts contradict each other.
+    return this.#db.transaction(() => this.#read(nowMs))();
+  }
+
+  #read(nowMs: number): Overview {
     const newest = this.#tasks.update();
     const received = this.#received.get();
     if (newest !== undefined && typeof received === "string") {

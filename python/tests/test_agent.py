@@ -233,6 +233,35 @@ def test_without_a_node_a_worker_sends_itself_and_says_so_once(tmp_path, homes):
         assert count(running.database, "resource") == 10
 
 
+def test_while_the_start_of_an_agent_hangs_one_task_waits_for_it_and_only_once(tmp_path, homes):
+    node, way_out = tmp_path / "node", tmp_path / "way-out"
+    node.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo v24.0.0 || read end < {way_out}\n')
+    node.chmod(0o700)
+    os.mkfifo(way_out)
+    program = """
+        def waited():
+            began = time.monotonic()
+            radio.create_sender().is_sampled()
+            return time.monotonic() - began
+
+        radio.create_sender().send(resource_info())
+        say([waited() for _ in range(4)])
+        heard()
+        radio.create_sender()._connection.flush(60)
+        say(radio.create_sender().is_sampled())
+        """
+    with (
+        collector(tmp_path / "m.db") as running,
+        worker(running.address, program, PARSL_COLLECTOR_NODE=str(node)) as process,
+    ):
+        first, *others = json.loads(process.stdout.readline())
+        way_out.write_text("")  # it ends without a word
+
+        assert sum(others) < first
+        assert words(process, "\n") == [False]
+        assert count(running.database, "resource") == 1
+
+
 def test_a_directory_that_is_not_the_users_alone_is_not_used(tmp_path, homes):
     homes.mkdir(mode=0o777)
     homes.chmod(0o777)

@@ -53,7 +53,8 @@ SPILL_TIME_S = 0.3
 """Of that, what is kept for writing to the spool, where there is one."""
 
 AGENT_TIMEOUT_S = 1.0
-"""Longest that the first task of a process waits to know whether there is an agent. A start takes 0.3 s."""
+"""Longest that the first task of a process waits to know whether there is an agent. A start takes 0.3 s, and up
+to `_agent.START_TIMEOUT_S` on a cold shared filesystem: the other tasks do not wait for that."""
 
 _MOST_DATAGRAM = 1024 * 1024
 """Bytes of one message of a forked child; the kernel may allow less."""
@@ -118,6 +119,8 @@ class Connection:
         self._agent_options = agent
         self._has_agent = agent is not None
         """Whether messages go by the node's agent; known when _is_decided is set."""
+        self._wait_for_agent = threading.Lock()
+        """Taken, and never released, by the one task that waits."""
         self._sender: MessageSender | None = None
         self._is_open = threading.Event()
         self._is_decided = threading.Event()
@@ -139,8 +142,9 @@ class Connection:
 
     def has_agent(self) -> bool:
         """Whether the node's agent takes the messages, and samples the processes that they name. While it is
-        being started the caller waits AGENT_TIMEOUT_S at most, and then it is taken for there."""
-        if not self._is_decided.is_set():
+        being started it is taken for there: what is said to it meanwhile, it hears then. Only the first
+        caller waits for it, AGENT_TIMEOUT_S at most."""
+        if not self._is_decided.is_set() and self._wait_for_agent.acquire(blocking=False):
             self._is_decided.wait(AGENT_TIMEOUT_S)
         return self._has_agent
 

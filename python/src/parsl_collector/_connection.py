@@ -53,8 +53,8 @@ SPILL_TIME_S = 0.3
 """Of that, what is kept for writing to the spool, where there is one."""
 
 AGENT_TIMEOUT_S = 1.0
-"""Longest that the first task of a process waits to know whether there is an agent. A start takes 0.3 s, and up
-to `_agent.START_TIMEOUT_S` on a cold shared filesystem: the other tasks do not wait for that."""
+"""Longest that the first task of a process waits to know whether there is an agent. A start takes 0.3 s, and
+up to `_agent.START_TIMEOUT_S` on a cold shared filesystem: the other tasks do not wait for that."""
 
 _MOST_DATAGRAM = 1024 * 1024
 """Bytes of one message of a forked child; the kernel may allow less."""

@@ -69,7 +69,7 @@ class OpenStream {
 
 const clients = Array.from(
   { length: task.connections },
-  () => new Client(task.address, credentials.createInsecure(), channelOptions),
+  () => new Client(task.address, credentials.createInsecure(), channelOptions(task.address, undefined)),
 );
 const streams: OpenStream[] = [];
 const faults: string[] = [];

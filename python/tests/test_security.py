@@ -120,6 +120,16 @@ def test_a_hub_and_a_radio_show_a_standing_collector_the_token_that_they_were_gi
         assert count(tmp_path / "portal.db", "workflow") == 1
 
 
+def test_options_in_the_users_environment_are_not_for_the_hubs_collector(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARSL_COLLECTOR_TOKEN_FILE", str(tmp_path / "of the portal"))
+    monkeypatch.setenv("PARSL_COLLECTOR_SERVE_LISTEN", "nowhere")
+
+    with running_hub(tmp_path) as hub:
+        hub.resource_msgs.put(workflow_start())
+
+    assert count(tmp_path / "monitoring.db", "workflow") == 1
+
+
 def test_a_file_of_tokens_has_one_for_a_client(tmp_path):
     path = pathlib.Path(tmp_path / "token")
     path.write_text("# of the portal\n\nalice secret  # for a while\n")

@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   tail: async () => (await import("./tail.js")).addTail,
   rejected: async () => (await import("./rejected.js")).addRejected,
   spool: async () => (await import("./spool.js")).addSpool,
+  bench: async () => (await import("./bench.js")).addBench,
   doctor: async () => (await import("./doctor.js")).addDoctor,
 };
 

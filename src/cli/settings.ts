@@ -12,6 +12,13 @@ const prefix = "PARSL_COLLECTOR_";
 /** Variables of this prefix that are no options: what Python looks for, and what the tests of this repository take. */
 export const noOptions = /^PARSL_COLLECTOR_(NODE|SERVER|(TEST|CHAOS|MODEL|FUZZ)_\w+)$/;
 
+/** An environment that says no option. */
+export function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !name.startsWith(prefix) || noOptions.test(name)),
+  );
+}
+
 /** Where an option was said, the stronger first; the command line is stronger than both. */
 const sources = ["env", "config"] as const;
 

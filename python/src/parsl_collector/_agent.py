@@ -27,7 +27,7 @@ from parsl_collector._road import GRPC, RoadSpec
 from parsl_collector._roads import BUILT_IN
 from parsl_collector._secret import write_secret
 from parsl_collector._security import Security
-from parsl_collector._start import last_words, read_ready_line
+from parsl_collector._start import environment, last_words, read_ready_line
 
 IDLE_S = 1.0
 """How long the agent stays when its last worker has gone: workers of the next block may come."""
@@ -175,6 +175,7 @@ class NodeAgent:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=self._home,
+                env=environment(),
                 pass_fds=(lock,),
                 start_new_session=True,
             )

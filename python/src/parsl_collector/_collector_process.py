@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from parsl_collector._log import logger_of
 from parsl_collector._node import CollectorStartError
-from parsl_collector._start import last_words, read_ready_line
+from parsl_collector._start import environment, last_words, read_ready_line
 
 logger = logger_of(__name__)
 
@@ -114,6 +114,7 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=environment(),
             start_new_session=True,
         )
     assert process.stdout is not None

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import time
 from typing import IO
+
+
+def environment() -> dict[str, str]:
+    """What a program of ours is started with: what it is told comes on its command line, and not from the
+    variables by which users tell their own commands something else."""
+    return {name: value for name, value in os.environ.items() if not _OPTION.match(name)}
+
+
+_OPTION = re.compile(r"PARSL_COLLECTOR_(?!(NODE|SERVER|(TEST|CHAOS|MODEL|FUZZ)_\w+)$)")
 
 
 def read_ready_line(stream: IO[bytes], timeout: float) -> bytes:

@@ -7,9 +7,11 @@ import inspect
 import logging
 import os
 import pathlib
+import re
 import socket
 import sqlite3
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from support import (
     children_of_ours,
     collector,
     count,
+    free_address,
     golden_messages,
     golden_rows,
     has_rows,
@@ -279,11 +282,24 @@ def test_a_port_in_use_is_named(tmp_path):
         assert listen in start_error(tmp_path, listen=listen)
 
 
-def test_an_address_that_others_reach_must_be_wanted(tmp_path):
-    assert "--insecure" in start_error(tmp_path, listen="0.0.0.0:0")
+def test_without_tls_and_token_an_address_that_others_reach_must_be_wanted(tmp_path):
     with running_hub(tmp_path, listen="0.0.0.0:0", insecure=True) as hub:
+        assert not (tmp_path / "000" / "secrets").exists()
         hub.resource_msgs.put(workflow_start())
     assert count(tmp_path / "monitoring.db", "workflow") == 1
+
+
+def test_a_hub_serves_metrics_where_it_is_told_to(tmp_path):
+    address = free_address()
+    with running_hub(tmp_path, metrics=address) as hub:
+        hub.resource_msgs.put(workflow_start())
+        stored = re.compile(r'^parsl_collector_messages_total\{.*"WORKFLOW_INFO".*"stored".*\} 1$', re.M)
+
+        def shows() -> bool:
+            with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+                return stored.search(answer.read().decode()) is not None
+
+        wait_until(shows, "the message in the metrics")
 
 
 def test_a_relative_endpoint_is_relative_to_the_working_directory(tmp_path, monkeypatch):

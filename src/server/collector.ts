@@ -115,7 +115,7 @@ export class Collector implements AsyncDisposable {
         streams: () => grpc.streams,
         refused: () =>
           [...receivers].map(([radio, { refused = new Map<string, number>() }]) => [radio, refused]),
-        losses: () => unlessBlocked(sink, () => sink.losses()),
+        losses: async () => (health.isDraining ? undefined : unlessBlocked(sink, () => sink.losses())),
         serving: () => health.reason === undefined,
         databaseWritable: () => sink.blockedReason === undefined,
       };

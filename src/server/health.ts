@@ -29,6 +29,10 @@ export class Health {
     return this.#reason;
   }
 
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
   /** The database cannot be written from now on, for this reason; or, with undefined, it can again. */
   databaseBlocked(reason: string | undefined): void {
     this.#blocked?.abort();

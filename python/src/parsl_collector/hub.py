@@ -64,6 +64,9 @@ class CollectorHub(MonitoringHub):
         their radio's config.
     security : Security, optional
         For a collector that runs already: how to make sure of it, and the token that it wants.
+    metrics : str, optional
+        "host:port" at which this run's collector answers GET /metrics in Prometheus' text format, and
+        /healthz and /readyz; on loopback, unless insecure. Default: nowhere.
     close_timeout : float
         Seconds without an acknowledgement after which close() leaves the messages that the collector has not
         yet taken (its database may be locked, say) in the spool. An idle hub closes at once.
@@ -96,6 +99,7 @@ class CollectorHub(MonitoringHub):
         durability: str = "full",
         insecure: bool = False,
         security: Security | None = None,
+        metrics: str | None = None,
         close_timeout: float = DEFAULT_CLOSE_TIMEOUT_S,
         spool: str | None = None,
         radios: Sequence[str | tuple[str, str]] = ("filesystem",),
@@ -125,6 +129,7 @@ class CollectorHub(MonitoringHub):
         self.durability = durability
         self.insecure = insecure
         self.security = security
+        self.metrics = metrics
         self.close_timeout = close_timeout
         self.spool = spool
         self.radios = radios
@@ -239,6 +244,8 @@ class CollectorHub(MonitoringHub):
             self._tokens = (secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             options += ["--token-file", self._keep_secret("tokens", _token_file(*self._tokens))]
             options += ["--self-signed", self._secrets]
+        if self.metrics is not None:
+            options += ["--metrics", self.metrics]
         if self.monitoring_debug:
             options += ["--log-level", "debug"]
         database = _database_of(self.logging_endpoint)

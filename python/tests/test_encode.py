@@ -103,6 +103,33 @@ def assert_same(sent: object, given: object, field: str) -> None:
         assert sent == given, field
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("text", "h\xe9", "\udcff", "", b"text", b"\xff", pathlib.Path("/a"), ("/a", "w"), File("/a")),
+        *(3, -1, 2**63, 2.0, 2.5, True, numpy.int64(3), numpy.float32(2.5), [1], {"a": 1}),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    ("field", "convert"),
+    [
+        ("task_id", _encode._int),
+        ("task_fail_cost", _encode._double),
+        ("task_func_name", _encode._text),
+        ("task_stdout", _encode._path),
+    ],
+)
+def test_protobuf_takes_as_it_is_only_what_conversion_leaves_as_it_is(field, convert, value):
+    assert convert in _encode._CHECKED_BY_PROTOBUF
+    try:
+        message = pb.TaskInfo(**{field: value})
+    except Exception:
+        return  # and so it is converted
+
+    assert message == pb.TaskInfo(**{field: convert(value)})
+
+
 def test_all_kinds_are_in_the_golden_messages():
     assert {kind for kind, _ in golden_messages()} == set(MessageType)
 

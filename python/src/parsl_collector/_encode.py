@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from parsl_collector._pb import messages_pb2 as pb
 
@@ -166,23 +165,26 @@ def _cut(message: Message, size: int) -> Message:
 # Converters: from what Parsl's dicts hold to what protobuf takes. They raise for anything else; the message
 # is then unreadable. None never reaches them.
 
+_Timestamp = dict[str, int]
+"""Fields of a Timestamp: as its parent takes them, cheaper than the message."""
 
-def _time(value: Any) -> Timestamp:
+
+def _time(value: Any) -> _Timestamp:
     """A naive datetime is in this process's local zone, as datetime.now() is. Exact to the microsecond."""
     if not isinstance(value, datetime.datetime):
         raise _Unreadable(f"expected a datetime, got {type(value).__name__}")
     if value.tzinfo is None:
+        micros = value.microsecond
         # A whole number of seconds is exact in a float; the microseconds are not, so they stay aside.
-        seconds = int(value.replace(microsecond=0).timestamp())
-        return Timestamp(seconds=seconds, nanos=value.microsecond * 1000)
+        return {"seconds": round(value.timestamp() - micros / 1_000_000), "nanos": micros * 1000}
     since = value - _EPOCH
-    return Timestamp(seconds=since // _SECOND, nanos=since.microseconds * 1000)
+    return {"seconds": since // _SECOND, "nanos": since.microseconds * 1000}
 
 
-def _epoch_time(value: Any) -> Timestamp:
+def _epoch_time(value: Any) -> _Timestamp:
     """Seconds since 1970, as time.time() gives them."""
     seconds, micros = divmod(round(float(value) * 1_000_000), 1_000_000)
-    return Timestamp(seconds=seconds, nanos=micros * 1000)
+    return {"seconds": seconds, "nanos": micros * 1000}
 
 
 def _int(value: Any) -> int:
@@ -251,21 +253,35 @@ def _versions(value: Any) -> dict[str, str]:
 _Converters = dict[str, Callable[[Any], Any]]
 
 
+_CHECKED_BY_PROTOBUF = (_int, _double, _text, _path)
+"""What these leave as it is protobuf takes, and refuses all that they change."""
+
+
 def _maker(message: type[Message], converters: _Converters) -> Callable[[Mapping[str, Any]], Message]:
-    fields = tuple(converters.items())
+    checked = {name: convert for name, convert in converters.items() if convert in _CHECKED_BY_PROTOBUF}
+    others = {name: convert for name, convert in converters.items() if name not in checked}
 
     def make(body: Mapping[str, Any]) -> Message:
-        values = {}
-        for name, convert in fields:
-            value = body.get(name)
-            if value is not None:
-                try:
-                    values[name] = convert(value)
-                except Exception as e:
-                    raise _Unreadable(f"{name}: {e}") from e
-        return message(**values)
+        values = _converted(body, others)
+        try:
+            # Parsl's own messages need no more, and this takes a third of the time.
+            return message(**values, **{name: body.get(name) for name in checked})
+        except Exception:
+            return message(**values, **_converted(body, checked))
 
     return make
+
+
+def _converted(body: Mapping[str, Any], converters: _Converters) -> dict[str, Any]:
+    values = {}
+    for name, convert in converters.items():
+        value = body.get(name)
+        if value is not None:
+            try:
+                values[name] = convert(value)
+            except Exception as e:
+                raise _Unreadable(f"{name}: {e}") from e
+    return values
 
 
 _make_start = _maker(

@@ -26,7 +26,7 @@ async function assertGoodClientWorks(t: { is(actual: unknown, expected: unknown)
 
 test("case 46: random bytes and broken HTTP/2 at the port leave the collector serving", async (t) => {
   const { address } = shared().collector;
-  const junk = Array.from({ length: 200 }, (_, n) => {
+  const junk = Array.from({ length: 1_000 }, (_, n) => {
     const bytes = randomBytes(1 + (n % 400));
     if (n % 4 === 0) return bytes;
     if (n % 4 === 1) return Buffer.concat([Buffer.from(http2Preface), bytes]);
@@ -34,8 +34,8 @@ test("case 46: random bytes and broken HTTP/2 at the port leave the collector se
     return Buffer.from(`GET /${bytes.toString("hex")} HTTP/1.1\r\nhost: x\r\n\r\n`);
   });
 
-  for (let from = 0; from < junk.length; from += 20) {
-    await Promise.all(junk.slice(from, from + 20).map((bytes) => throwAt(address, bytes)));
+  for (let from = 0; from < junk.length; from += 50) {
+    await Promise.all(junk.slice(from, from + 50).map((bytes) => throwAt(address, bytes)));
   }
 
   await assertGoodClientWorks(t);
@@ -46,7 +46,7 @@ test("case 46: bad gzip, lengths that lie and unknown encodings are errors of th
   const gzip = { "grpc-encoding": "gzip" };
   const request = Buffer.concat([Buffer.from([0x0a, 0]), randomBytes(20)]);
 
-  for (let n = 0; n < 25; n += 1) {
+  for (let n = 0; n < 125; n += 1) {
     const codes = await Promise.all([
       post(address, frame(1, randomBytes(50)), gzip),
       post(address, frame(1, gzipSync(request).subarray(0, 15)), gzip),
@@ -63,31 +63,33 @@ test("case 46: bad gzip, lengths that lie and unknown encodings are errors of th
   await assertGoodClientWorks(t);
 });
 
-test("case 46: a small gzip that unpacks to more than the limit is refused", async (t) => {
-  const { address } = shared().collector;
-  const bomb = gzipSync(Buffer.alloc(256 * 1024 * 1024));
-
-  const code = await post(address, frame(1, bomb), { "grpc-encoding": "gzip" });
-
-  t.is(code, status.RESOURCE_EXHAUSTED);
-  await assertGoodClientWorks(t);
-});
-
-test("case 44: a client that pings far too often is answered, not cut off", async (t) => {
+test("case 44: a client whose stream is silent and that pings far too often is answered, not cut off", async (t) => {
   const session = connectHttp2(`http://${shared().collector.address}`);
   t.teardown(() => session.destroy());
   let cutOff: string | undefined;
   session.on("goaway", (code) => (cutOff = `GOAWAY ${String(code)}`));
   session.on("error", (cause: Error) => (cutOff = cause.message));
   await once(session, "connect");
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/parsl_collector.v1.CollectorService/StreamMessages",
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  const send = async (): Promise<void> => {
+    stream.write(frame(0, lengthDelimited(1, envelopeOf([sample(1)], { senderId: newSenderId() }))));
+    await within("an acknowledgement", once(stream, "data"));
+  };
   const ping = promisify((payload: Buffer, answered: (error: Error | null) => void) => {
     session.ping(payload, answered);
   });
 
-  for (let n = 0; n < 100; n += 1) await within("the answer to a ping", ping(randomBytes(8)));
+  // Nine of them come in 90 s from a client that pings every 10 s.
+  await send();
+  for (let n = 0; n < 500; n += 1) await within("the answer to a ping", ping(randomBytes(8)));
+  await send();
 
   t.is(cutOff, undefined);
-  await assertGoodClientWorks(t);
 });
 
 test("a request that is larger than the limit is refused and is no end of the collector", async (t) => {

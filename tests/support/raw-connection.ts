@@ -25,7 +25,8 @@ export async function post(
   body: Uint8Array,
   headers: Record<string, string> = {},
 ): Promise<number | undefined> {
-  const session = connectHttp2(`http://${address}`);
+  // In MB: of what is still to be sent. Node's client would not take an answer that comes before, otherwise.
+  const session = connectHttp2(`http://${address}`, { maxSessionMemory: 1_000 });
   session.on("error", () => undefined);
   const request = session.request({
     [constants.HTTP2_HEADER_METHOD]: "POST",
@@ -43,7 +44,7 @@ export async function post(
   request.on("error", () => undefined);
   request.resume();
   request.end(body);
-  await within("the end of a request", once(request, "close"));
+  await within("the end of a request", new Promise((resolve) => request.once("close", resolve)));
   session.destroy();
   return code;
 }

@@ -1,4 +1,11 @@
-import { ServerInterceptingCall, status, type ServerInterceptor } from "@grpc/grpc-js";
+import { constants, type ServerHttp2Stream } from "node:http2";
+
+import {
+  ServerInterceptingCall,
+  status,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from "@grpc/grpc-js";
 
 import { WaterLevel } from "../../base/water-level.js";
 import type { Inbox } from "../radio.js";
@@ -14,6 +21,10 @@ export const defaultInFlight = 4_096;
  *  second is half of what waits for the writer before all addresses are held up. */
 const streamShareBytes = 2 * 1024 * 1024;
 const peerShareBytes = 8 * 1024 * 1024;
+
+/** Bytes of requests of one address that have begun and are not whole yet. One may have 64 MiB, and grpc-js would keep as
+ *  many of those as there are calls. */
+const mostUnfinishedBytes = 128 * 1024 * 1024;
 
 /** What an envelope that waits takes in memory beside its bytes, roughly: those of a few bytes must not be free. */
 const overheadBytes = 512;
@@ -67,6 +78,8 @@ export class Throttle {
 export class Peer {
   readonly streams = new Throttle();
   readonly #waiting = shareOf(peerShareBytes);
+  /** Bytes of its requests that are not whole yet. */
+  unfinishedBytes = 0;
   readonly #onIdle: () => void;
   #calls = 0;
 
@@ -110,6 +123,41 @@ export class Peer {
   }
 }
 
+/** Bytes of one call's requests that are not whole yet. */
+class Unfinished {
+  readonly #peer: Peer;
+  #bytes = 0;
+  #isOver = false;
+
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  /** Returns whether there may be so many. */
+  grow(bytes: number): boolean {
+    if (this.#isOver) return true;
+    this.#add(bytes);
+    return this.#peer.unfinishedBytes <= mostUnfinishedBytes;
+  }
+
+  /** A request is whole: bytes, or what was read from them in a call that has no other. */
+  finish(request: unknown): void {
+    this.#add(
+      request instanceof Uint8Array ? -Math.min(this.#bytes, request.length + framingBytes) : -this.#bytes,
+    );
+  }
+
+  forget(): void {
+    this.#add(-this.#bytes);
+    this.#isOver = true;
+  }
+
+  #add(bytes: number): void {
+    this.#bytes += bytes;
+    this.#peer.unfinishedBytes += bytes;
+  }
+}
+
 /** What each address has with the receiver, and how much that may be. */
 export class Peers {
   readonly inFlight: number;
@@ -145,22 +193,35 @@ export class Peers {
       const callPeer = call.getPeer();
       called(callPeer);
       const isSend = method.path === sendPath;
-      let undo: (() => void) | undefined;
+      let unfinished: Unfinished | undefined;
+      let leave: (() => void) | undefined;
       return new ServerInterceptingCall(call, {
         start: (next) =>
           next({
             // Here, and not before: from here on it is certain that onCancel comes, however the call ends.
             onReceiveMetadata: (metadata, pass) => {
+              if (isCompressed(call)) {
+                call.sendStatus({ code: status.UNIMPLEMENTED, details: notInflated });
+                return;
+              }
               const entered = this.#enter(callPeer, isSend);
               if (typeof entered === "string") {
                 call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details: entered });
                 return;
               }
-              undo = entered;
+              unfinished = this.#watch(call, callPeer);
+              leave = entered;
               if (isSend) void this.#whenRoom(callPeer).then(() => pass(metadata));
               else pass(metadata);
             },
-            onCancel: () => undo?.(),
+            onReceiveMessage: (message, pass) => {
+              unfinished?.finish(message);
+              pass(message);
+            },
+            onCancel: () => {
+              unfinished?.forget();
+              leave?.();
+            },
           }),
       });
     };
@@ -198,6 +259,25 @@ export class Peers {
     };
   }
 
+  /** Counts the bytes of a call's requests until they are whole, and ends it when they are too many for its address. */
+  #watch(call: ServerInterceptingCallInterface, callPeer: string): Unfinished {
+    const stream = http2StreamOf(call);
+    const unfinished = new Unfinished(this.of(callPeer));
+    stream.on("data", (chunk: Buffer) => {
+      if (unfinished.grow(chunk.length)) return;
+      const details = this.#refuse(
+        "unfinished-requests",
+        addressOf(callPeer),
+        `read a request: those of ${addressOf(callPeer)} that are not whole yet have ` +
+          `${String(mostUnfinishedBytes)} bytes, as many as those of one address may have; send fewer at a time`,
+      );
+      call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details });
+      // grpc-js would keep what it has of the request for as long as the client leaves the stream open.
+      stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+    return unfinished;
+  }
+
   #refuse(limit: string, address: string, details: string): string {
     this.#refusals.add(limit, address, details);
     return details;
@@ -216,6 +296,27 @@ export function streamShare(): WaterLevel {
 
 function shareOf(bytes: number): WaterLevel {
   return new WaterLevel(bytes, bytes / 2);
+}
+
+/** What gRPC puts before a message: whether it is compressed, and its length. */
+const framingBytes = 5;
+
+/** Compressed requests are not taken: each may grow to 64 MiB of memory from 64 KiB, all calls of a connection at one time,
+ *  and grpc-js lets nobody count that. */
+const notInflated = "this collector takes requests uncompressed only; turn compression off in the client";
+
+/** A call as grpc-js has it inside (1.14): what it lets nobody at, and what an attack goes for. */
+interface Internals {
+  readonly stream: ServerHttp2Stream;
+  readonly incomingEncoding: string;
+}
+
+function http2StreamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
+  return (call as unknown as Internals).stream;
+}
+
+function isCompressed(call: ServerInterceptingCallInterface): boolean {
+  return (call as unknown as Internals).incomingEncoding !== "identity";
 }
 
 /** The address without the port. */

@@ -132,6 +132,10 @@ const deadly: readonly Flood[] = [
       ),
   },
   {
+    name: "frames of no known type",
+    flood: () => frames(1_000, () => http2Frame(0xbb, 0, 0, Buffer.alloc(10))),
+  },
+  {
     name: "a window beyond its bound",
     flood: () => frames(2, () => http2Frame(frameTypes.windowUpdate, 0, 0, uint32(0x7fff_ffff))),
   },

@@ -4,7 +4,7 @@ import { firstWorkerColumn, workflowColumns, taskColumns, tryColumns, type Facts
 import { MergedValues, type Rule } from "../../rows/merged-values.js";
 import { uniqueTimes, type TimedRow } from "../../rows/unique-time.js";
 import type { SqlValue } from "../../rows/value.js";
-import { localText, type Micros } from "../../../model/time.js";
+import { localText, nextMicrosecond, type Micros } from "../../../model/time.js";
 import { columnsOf } from "./schema.js";
 
 /** What became of the facts of one message. */
@@ -63,19 +63,17 @@ export class Tables {
     this.#statements = prepare(db);
     this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"]);
     this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"]);
-    this.#resource = new Samples(
-      db,
-      "resource",
-      ["try_id", "task_id", "run_id", "timestamp"],
-      ([tryId, taskId, runId, timestamp]) =>
+    this.#resource = new Samples(db, "resource", {
+      key: ["try_id", "task_id", "run_id", "timestamp"],
+      nameOf: ([tryId, taskId, runId, timestamp]) =>
         `of task ${String(taskId)} try ${String(tryId)} of run ${String(runId)} at ${String(timestamp)}`,
-    );
-    this.#nodeUsage = new Samples(
-      db,
-      "collector_node_usage",
-      ["hostname", "timestamp"],
-      ([hostname, timestamp]) => `of ${String(hostname)} at ${String(timestamp)}`,
-    );
+      mostMoves: 0, // a try has one agent, which says no time twice
+    });
+    this.#nodeUsage = new Samples(db, "collector_node_usage", {
+      key: ["hostname", "timestamp"],
+      nameOf: ([hostname, timestamp]) => `of ${String(hostname)} at ${String(timestamp)}`,
+      mostMoves: 99, // several agents of a host may sample in one millisecond, the finest that their clocks know
+    });
   }
 
   apply(facts: Facts): Applied {
@@ -358,37 +356,43 @@ interface HeldTry {
   readonly held_hostname: string | null;
 }
 
-/** A table whose key is its first columns, and under a key of which only one row can be right. */
+interface SamplesOptions {
+  /** The table's first columns; the last of them is the time. */
+  readonly key: readonly string[];
+  /** Says of which sample a key is. */
+  readonly nameOf: (key: readonly SqlValue[]) => string;
+  /** By how many microseconds a row is moved on at most where another has its key. */
+  readonly mostMoves: number;
+}
+
+/** A table whose key is its first columns. What comes first is where its message said. */
 class Samples {
   readonly #table: string;
-  readonly #keyLength: number;
-  readonly #nameOf: (key: readonly SqlValue[]) => string;
+  readonly #options: SamplesOptions;
   readonly #insert;
   readonly #select;
 
-  /** `nameOf`: says of which sample a key is. */
-  constructor(
-    db: Database.Database,
-    table: string,
-    key: readonly string[],
-    nameOf: (key: readonly SqlValue[]) => string,
-  ) {
+  constructor(db: Database.Database, table: string, options: SamplesOptions) {
     this.#table = table;
-    this.#keyLength = key.length;
-    this.#nameOf = nameOf;
-    this.#insert = db.prepare(insertUnlessKnown(table, key));
-    const where = key.map((name) => `${name} = ?`).join(" AND ");
+    this.#options = options;
+    this.#insert = db.prepare(insertUnlessKnown(table, options.key));
+    const where = options.key.map((name) => `${name} = ?`).join(" AND ");
     this.#select = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columnsOf(table).join(", ")} FROM ${table} WHERE ${where}`)
       .raw();
   }
 
-  add(row: readonly SqlValue[]): Applied {
-    if (this.#insert.run(...row).changes === 1) return "stored";
-    const key = row.slice(0, this.#keyLength);
-    const stored = this.#select.get(...key);
-    if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
-    return { refused: `table ${this.#table} has another sample ${this.#nameOf(key)}` };
+  add(said: readonly SqlValue[]): Applied {
+    const { key, nameOf, mostMoves } = this.#options;
+    let row = said;
+    for (let moves = 0; ; moves += 1) {
+      if (this.#insert.run(...row).changes === 1) return "stored";
+      const stored = this.#select.get(...row.slice(0, key.length));
+      if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
+      if (moves === mostMoves) break;
+      row = row.with(key.length - 1, nextMicrosecond(String(row[key.length - 1])));
+    }
+    return { refused: `table ${this.#table} has another sample ${nameOf(said)}` };
   }
 }
 

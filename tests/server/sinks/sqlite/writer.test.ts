@@ -354,28 +354,39 @@ test("a sample that says something else under a known key is refused, an exact r
   t.like(writer.status("").total, { stored: 2n, duplicateRows: 1n, rejected: 1n });
 });
 
-test("a node's sample is one row, of no run and making none; a repeat is counted, another is refused", (t) => {
+test("a node's sample is one row, of no run and making none, and a repeat is counted", (t) => {
   const { writer, db } = setUp(t);
-  const said = [nodeUsage(), nodeUsage({ cpuPercent: 99 }), nodeUsage({ hostname: "n2" })];
+  const said = [nodeUsage(), nodeUsage({ hostname: "n2" })];
 
-  const [first] = acknowledgementsOf(writer, [
-    envelopeOf(said, { runId: "" }),
-    envelopeOf([nodeUsage()], { runId: "" }),
-  ]);
+  acknowledgementsOf(writer, [envelopeOf(said, { runId: "" }), envelopeOf([nodeUsage()], { runId: "" })]);
 
-  t.deepEqual(
-    first?.rejections.map(({ reason }) => reason),
-    [`table collector_node_usage has another sample of n1 at ${textAt(4)}`],
-  );
   t.deepEqual(
     db.rows("SELECT hostname, timestamp, run_id, cpu_percent, swap_free_bytes FROM collector_node_usage"),
     ["n1", "n2"].map((hostname) => ({
       ...{ hostname, timestamp: textAt(4), run_id: null, cpu_percent: 12.5, swap_free_bytes: 0 },
     })),
   );
-  t.is(db.value("SELECT kind FROM collector_rejected"), "NODE_USAGE");
   t.is(db.count("workflow"), 0);
-  t.like(writer.status("").total, { stored: 3n, duplicateRows: 1n, rejected: 1n });
+  t.like(writer.status("").total, { stored: 3n, duplicateRows: 1n, rejected: 0n });
+});
+
+test("samples of 100 agents of a node in one moment are rows a microsecond apart, and one more is refused", (t) => {
+  const { writer, db } = setUp(t);
+  const said = Array.from({ length: 101 }, (_, agent) => nodeUsage({ cpuPercent: agent }));
+
+  const [first, second] = acknowledgementsOf(writer, [envelopeOf(said), envelopeOf(said.slice(0, 100))]);
+
+  t.deepEqual(
+    first?.rejections.map(({ reason }) => reason),
+    [`table collector_node_usage has another sample of n1 at ${textAt(4)}`],
+  );
+  t.deepEqual(second?.rejections, []);
+  t.deepEqual(
+    db.rows("SELECT cpu_percent, substr(timestamp, 21) AS micro FROM collector_node_usage"),
+    said.slice(0, 100).map((_, agent) => ({ cpu_percent: agent, micro: String(agent).padStart(6, "0") })),
+  );
+  t.is(db.value("SELECT kind FROM collector_rejected"), "NODE_USAGE");
+  t.like(writer.status("").total, { stored: 200n, duplicateRows: 100n, rejected: 1n });
 });
 
 test("two different states in one microsecond are two rows, one microsecond apart", (t) => {

@@ -83,7 +83,7 @@ export class Agent implements Inbox, AsyncDisposable {
       onWarning: this.#warn,
     });
     const onSample = (sample: Message): void => this.#send(sample);
-    this.#sampler = new Sampler({ clock, onSample });
+    this.#sampler = new Sampler({ clock, onSample, onWarning: this.#warn });
     if (nodeIntervalSeconds !== undefined) {
       this.#nodeSampler = new NodeSampler({ clock, intervalSeconds: nodeIntervalSeconds, onSample });
     }

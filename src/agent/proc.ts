@@ -1,6 +1,8 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { cpus } from "node:os";
 
+import { CollectorError, hasCode, reasonOf } from "../base/errors.js";
+
 /** What /proc/<pid>/stat says of a process. */
 export interface ProcessStat {
   readonly pid: number;
@@ -37,7 +39,8 @@ export interface ProcessIo {
   readonly writtenBytes: number;
 }
 
-/** The door to the kernel's view of processes. Undefined: the process is gone, or must not be read. */
+/** The door to the kernel's view of processes. Undefined: the process is gone, or must not be read. Throws a
+ *  CollectorError "exhausted" when nothing can be read for now. */
 export interface Proc {
   readonly ticksPerSecond: number;
   /** Seconds from 1970 until the host's boot; undefined where the system does not tell. */
@@ -151,7 +154,8 @@ export class SystemProc implements Proc {
       } finally {
         closeSync(file);
       }
-    } catch {
+    } catch (cause) {
+      throwIfExhausted(cause);
       return undefined; // ENOENT and ESRCH: gone, even between the two calls; EACCES: not ours to read
     }
   }
@@ -193,10 +197,18 @@ function numbersIn(directory: string): number[] {
   let names: string[];
   try {
     names = readdirSync(directory);
-  } catch {
+  } catch (cause) {
+    throwIfExhausted(cause);
     return []; // the process is gone
   }
   return names.map(Number).filter((number) => !Number.isNaN(number));
+}
+
+/** That this program, or the host, can open no more files says nothing of a process. */
+function throwIfExhausted(cause: unknown): void {
+  if (!hasCode(cause, "EMFILE", "ENFILE", "ENOMEM")) return;
+  const text = `sample the processes of tasks: ${reasonOf(cause)}; samples are left out until that is over (see ulimit -n)`;
+  throw new CollectorError("exhausted", text, { cause });
 }
 
 /** The number that follows a label, if both are there. */

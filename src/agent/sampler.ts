@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.js";
+import { CollectorError } from "../base/errors.js";
 import type { Message } from "../client/message.js";
 import { timestampFromMicros } from "../client/timestamps.js";
 import { MomentaryProc } from "./momentary-proc.js";
@@ -33,6 +34,8 @@ export interface SamplerOptions {
   readonly clock: Clock;
   /** Called with a `resourceInfo` for each sample, in the order of their times. */
   readonly onSample: (message: Message) => void;
+  /** Called once with why samples are left out, and once when there is nothing to sample on this system. */
+  readonly onWarning?: (warning: CollectorError) => void;
   /** Default: of this host. */
   readonly proc?: Proc;
 }
@@ -61,6 +64,9 @@ interface Schedule {
 export class Sampler implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #onSample: (message: Message) => void;
+  readonly #onWarning: (warning: CollectorError) => void;
+  /** Codes of what it has been called with. */
+  readonly #warned = new Set<string>();
   readonly #proc: MomentaryProc;
   /** Whether a moment lasts over several calls. */
   #isTogether = false;
@@ -68,9 +74,10 @@ export class Sampler implements AsyncDisposable {
   #timer: { readonly atMs: number; readonly cancel: AbortController } | undefined;
   #lastMicros = 0n;
 
-  constructor({ clock, onSample, proc = new SystemProc() }: SamplerOptions) {
+  constructor({ clock, onSample, onWarning = () => {}, proc = new SystemProc() }: SamplerOptions) {
     this.#clock = clock;
     this.#onSample = onSample;
+    this.#onWarning = onWarning;
     this.#proc = new MomentaryProc(proc);
   }
 
@@ -93,10 +100,15 @@ export class Sampler implements AsyncDisposable {
   /** Samples the try from now on. Told again of the same process, it goes on as before; of another, with that. */
   watch(one: WatchedTry): void {
     this.#begin();
+    this.#ifReadable(() => this.#watch(one));
+  }
+
+  #watch(one: WatchedTry): void {
     const key = keyOf(one);
     const root = this.#proc.stat(one.pid);
     if (root === undefined) {
       this.#watches.delete(key);
+      this.#warnIfBlind();
       return;
     }
     const before = this.#watches.get(key);
@@ -114,16 +126,18 @@ export class Sampler implements AsyncDisposable {
     if (watch === undefined) return;
     this.#begin();
     this.#watches.delete(key);
-    this.#sample(watch, this.#treeFor(1));
+    this.#ifReadable(() => this.#sample(watch, this.#treeFor(1)));
   }
 
   /** Forgets tries whose process has ended, without waiting for the next look at them. */
   prune(): void {
     this.#begin();
-    for (const [key, { one, rootStarted }] of this.#watches) {
-      const stat = this.#proc.stat(one.pid);
-      if (stat?.started !== rootStarted || stat.status === "zombie") this.#watches.delete(key);
-    }
+    this.#ifReadable(() => {
+      for (const [key, { one, rootStarted }] of this.#watches) {
+        const stat = this.#proc.stat(one.pid);
+        if (stat?.started !== rootStarted || stat.status === "zombie") this.#watches.delete(key);
+      }
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -135,6 +149,28 @@ export class Sampler implements AsyncDisposable {
 
   #begin(): void {
     if (!this.#isTogether) this.#proc.renew();
+  }
+
+  /** When nothing can be read, nothing has ended: the rest of this act is left out, and the tries stay. */
+  #ifReadable(act: () => void): void {
+    try {
+      act();
+    } catch (cause) {
+      if (!(cause instanceof CollectorError)) throw cause;
+      this.#warn(cause);
+    }
+  }
+
+  #warnIfBlind(): void {
+    if (this.#proc.stat(process.pid) !== undefined) return;
+    const text = "sample the processes of tasks: /proc does not show even this one; no task is sampled here";
+    this.#warn(new CollectorError("unavailable", text));
+  }
+
+  #warn(warning: CollectorError): void {
+    if (this.#warned.has(warning.code)) return;
+    this.#warned.add(warning.code);
+    this.#onWarning(warning);
   }
 
   /** One timer for all. An end leaves it as it is: with short tasks, to wake once in vain is cheaper. */
@@ -167,11 +203,13 @@ export class Sampler implements AsyncDisposable {
       next = Math.min(next, latest(schedule));
     }
     if (due.length > 0) {
-      const tree = this.#treeFor(due.length);
-      for (const { watch, isSample } of due) {
-        const isThere = isSample ? this.#sample(watch, tree) : watch.usage.look(tree);
-        if (!isThere) this.#watches.delete(keyOf(watch.one));
-      }
+      this.#ifReadable(() => {
+        const tree = this.#treeFor(due.length);
+        for (const { watch, isSample } of due) {
+          const isThere = isSample ? this.#sample(watch, tree) : watch.usage.look(tree);
+          if (!isThere) this.#watches.delete(keyOf(watch.one));
+        }
+      });
     }
     if (next < Infinity) this.#wakeBy(next);
   }

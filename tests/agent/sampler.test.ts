@@ -2,6 +2,7 @@ import test from "ava";
 import fc from "fast-check";
 
 import { Sampler, type WatchedTry } from "../../src/agent/sampler.js";
+import { CollectorError } from "../../src/base/errors.js";
 import type { ResourceInfo } from "../../src/model/messages.js";
 import { FakeClock } from "../support/fake-clock.js";
 import { FakeProc } from "../support/fake-proc.js";
@@ -20,9 +21,11 @@ const one: WatchedTry = {
 function watching(watched: Partial<WatchedTry> = {}, proc = new FakeProc()) {
   const clock = new FakeClock();
   const samples: Partial<ResourceInfo>[] = [];
+  const warnings: string[] = [];
   const sampler = new Sampler({
     clock,
     proc,
+    onWarning: ({ message }) => warnings.push(message),
     onSample: (message) => {
       if ("resourceInfo" in message) samples.push(message.resourceInfo);
     },
@@ -36,7 +39,7 @@ function watching(watched: Partial<WatchedTry> = {}, proc = new FakeProc()) {
       await new Promise(setImmediate);
     }
   };
-  return { clock, proc, sampler, samples, worker, pass };
+  return { clock, proc, sampler, samples, warnings, worker, pass };
 }
 
 /** Microseconds of a sample's time. */
@@ -318,6 +321,37 @@ test("a try of a process that was gone before it was told is not watched", (t) =
   t.is(sampler.watched, 0);
   sampler.end(one);
   t.deepEqual(samples, []);
+});
+
+test("while nothing can be read samples are left out, with one warning, and no try ends by it", async (t) => {
+  const { proc, sampler, samples, warnings, pass } = watching();
+  await pass(200);
+
+  proc.fault = new CollectorError("exhausted", "too many open files");
+  await pass(2000);
+  sampler.prune();
+  sampler.watch(one);
+  sampler.watch({ ...one, tryId: 1 });
+  proc.fault = undefined;
+  await pass(1000);
+
+  t.deepEqual(samples.map(microsOf), [100_000n, 3_100_000n]);
+  t.deepEqual(warnings, ["too many open files"]);
+});
+
+test("on a system that shows no processes that is said once, and not for a process that is gone", (t) => {
+  const { proc, sampler, warnings } = watching();
+  proc.add({ pid: process.pid });
+  sampler.watch({ ...one, pid: 4711 });
+  t.deepEqual(warnings, []);
+
+  proc.processes.clear();
+  sampler.watch(one);
+  sampler.watch({ ...one, taskId: 2 });
+
+  t.deepEqual(warnings, [
+    "sample the processes of tasks: /proc does not show even this one; no task is sampled here",
+  ]);
 });
 
 test("a try that is told again of the same process goes on, with what its children had", async (t) => {

@@ -1,4 +1,5 @@
 import type { ContextSwitches, Proc, ProcessIo, ProcessMemory, ProcessStat } from "../../src/agent/proc.js";
+import type { CollectorError } from "../../src/base/errors.js";
 
 /** A process as a test writes it. */
 export interface FakeProcess {
@@ -31,6 +32,9 @@ export class FakeProc implements Proc {
   /** How often somebody asked for all processes. */
   listings = 0;
 
+  /** Thrown by whatever is read, while it is set. */
+  fault: CollectorError | undefined;
+
   constructor({ tellsChildren = true } = {}) {
     this.tellsChildren = tellsChildren;
   }
@@ -56,15 +60,18 @@ export class FakeProc implements Proc {
 
   pids(): readonly number[] {
     this.listings += 1;
+    this.#read();
     return [...this.processes.keys()];
   }
 
   childPids(parent: number): readonly number[] {
+    this.#read();
     return [...this.processes.values()].filter(({ parentPid }) => parentPid === parent).map(({ pid }) => pid);
   }
 
   stat(pid: number): ProcessStat | undefined {
     this.stats += 1;
+    this.#read();
     const process = this.processes.get(pid);
     if (process === undefined) return undefined;
     if (process.isVanishing) this.processes.delete(pid);
@@ -72,16 +79,23 @@ export class FakeProc implements Proc {
   }
 
   memory(pid: number): ProcessMemory | undefined {
+    this.#read();
     const process = this.processes.get(pid);
     return process && { virtualBytes: process.residentBytes * 2, residentBytes: process.residentBytes };
   }
 
   switches(pid: number): ContextSwitches | undefined {
+    this.#read();
     return this.processes.get(pid);
   }
 
   io(pid: number): ProcessIo | undefined {
+    this.#read();
     const process = this.processes.get(pid);
     return process?.tellsIo === true ? process : undefined;
+  }
+
+  #read(): void {
+    if (this.fault !== undefined) throw this.fault;
   }
 }

@@ -45,12 +45,13 @@ export class SqliteWriter {
   readonly #begin;
   readonly #commit;
   readonly #rollback;
+  readonly #readDataVersion;
   readonly #onBlocked: OnBlocked;
   readonly #wait: (attempt: number) => void;
   readonly #storeCounts: StoreCounts;
   /** The journal mode, and why. */
   readonly journal: string;
-  #dataVersion: unknown;
+  #dataVersion: number | undefined;
   #blocked = false;
   /** Messages that came since the file was opened, and how many have come when it is next seen to that readers find
    *  their way: a user who asks for the last try of each of 100,000 tasks of a running workflow would wait for 12
@@ -85,6 +86,7 @@ export class SqliteWriter {
     this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
     this.#commit = this.#db.prepare("COMMIT");
     this.#rollback = this.#db.prepare("ROLLBACK");
+    this.#readDataVersion = this.#db.prepare<[], number>("PRAGMA data_version").pluck();
   }
 
   /** Stores a group; see Sink.store. Blocks this thread for as long as the file cannot be written. */
@@ -213,7 +215,7 @@ export class SqliteWriter {
   /** Another process may write to the file too (a second collector, Parsl itself): what is kept in memory
    *  is then worth nothing. */
   #forgetIfChanged(): void {
-    const version = this.#db.pragma("data_version", { simple: true });
+    const version = this.#readDataVersion.get();
     if (version !== this.#dataVersion) this.#forget();
     this.#dataVersion = version;
   }

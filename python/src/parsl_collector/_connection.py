@@ -143,7 +143,8 @@ class Connection:
     def has_agent(self) -> bool:
         """Whether the node's agent takes the messages, and samples the processes that they name. While it is
         being started it is taken for there: what is said to it meanwhile, it hears then. Only the first
-        caller waits for it, AGENT_TIMEOUT_S at most."""
+        caller waits for it, AGENT_TIMEOUT_S at most. If it does not come up after all, what was said until
+        then is sent without it, and the tasks of that time have no samples."""
         if not self._is_decided.is_set() and self._wait_for_agent.acquire(blocking=False):
             self._is_decided.wait(AGENT_TIMEOUT_S)
         return self._has_agent

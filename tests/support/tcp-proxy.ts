@@ -51,6 +51,11 @@ export class TcpProxy {
     this.#target = address;
   }
 
+  /** Resolves when all connections that there are have ended. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#pairs].map(({ collector }) => once(collector, "close")));
+  }
+
   /** Resets every connection, both ways. New ones are taken. */
   cut(): void {
     for (const pair of this.#pairs) pair.cut();

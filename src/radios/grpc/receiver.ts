@@ -69,7 +69,10 @@ export interface GrpcReceiverOptions extends AccessOptions {
 }
 
 /** What one peer may have, a peer being an address. */
-export type GrpcLimits = ConnectionLimits & CallLimits;
+export interface GrpcLimits extends ConnectionLimits, CallLimits {
+  /** How long a connection may be without a call, in ms. Default: 300,000. */
+  readonly connectionIdleMs?: number | undefined;
+}
 
 /** What GetStatus tells, but for what only the receiver knows. */
 export type StatusSource = (
@@ -123,7 +126,7 @@ export class GrpcReceiver implements RadioReceiver {
       "grpc.max_send_message_length": -1,
       "grpc.keepalive_time_ms": keepaliveMs,
       "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
-      "grpc.max_connection_idle_ms": maxConnectionIdleMs,
+      "grpc.max_connection_idle_ms": options.limits?.connectionIdleMs ?? maxConnectionIdleMs,
       "grpc.max_concurrent_streams": maxConcurrentStreams,
       interceptors: [
         this.#peers.interceptor(CollectorServiceService.sendMessages.path, (peer) =>

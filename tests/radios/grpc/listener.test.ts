@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 
 import test, { type ExecutionContext } from "ava";
@@ -7,8 +8,10 @@ import { selfSigned } from "../../../src/radios/grpc/certificate.js";
 import { sample } from "../../support/builders.js";
 import { envelopeOf, newSenderId } from "../../support/encoded.js";
 import { startReceiver } from "../../support/grpc-receiver.js";
-import { http2Preface } from "../../support/raw-connection.js";
+import { callHeaders, frameTypes, http2Frame, settings } from "../../support/http2-frames.js";
+import { frame, http2Preface } from "../../support/raw-connection.js";
 import { Service } from "../../support/service.js";
+import { TcpProxy } from "../../support/tcp-proxy.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 import { waitUntil, within } from "../../support/wait.js";
 
@@ -26,7 +29,8 @@ async function connectFrom(t: ExecutionContext, localAddress: string, address: s
 }
 
 async function closed(socket: Socket): Promise<void> {
-  if (!socket.closed) await within("the end of a connection", once(socket, "close"));
+  const end = new Promise((resolve) => socket.once("close", resolve));
+  if (!socket.closed) await within("the end of a connection", end);
 }
 
 test("an address that has as many connections as it may gets no more, and others do", async (t) => {
@@ -62,12 +66,19 @@ test("a connection without a call ends at its deadline, however little it says, 
   await stream.write(envelopeOf([sample(1)], { senderId }));
   await stream.acknowledged(1);
 
-  const silent = await connectFrom(t, strangersAddress, receiver.address);
-  const polite = await connectFrom(t, strangersAddress, receiver.address);
-  polite.write(http2Preface); // and its settings never come
-  await Promise.all([closed(silent), closed(polite)]);
+  const sockets = await Promise.all(
+    Array.from({ length: 4 }, () => connectFrom(t, strangersAddress, receiver.address)),
+  );
+  const [, polite, slow, endless] = sockets; // and one says nothing
+  const headersWithoutEnd = http2Frame(frameTypes.headers, 0, 1, callHeaders("StreamMessages"));
+  polite?.write(http2Preface);
+  endless?.write(Buffer.concat([Buffer.from(http2Preface), settings(), headersWithoutEnd]));
+  const bytes = Buffer.from(http2Preface).values();
+  const byByte = setInterval(() => slow?.write(Uint8Array.of(bytes.next().value ?? 0)), 100);
+  t.teardown(() => clearInterval(byByte));
+  await Promise.all(sockets.map(closed));
 
-  t.is(receiver.refused.get("no-call"), 2);
+  t.is(receiver.refused.get("no-call"), sockets.length);
   t.is(warnings().length, 1, "logged once");
   await stream.write(envelopeOf([sample(2)], { senderId, first: 2 }));
   t.is((await stream.acknowledged(2)).length, 2);
@@ -83,6 +94,44 @@ test("half a TLS handshake ends at its deadline", async (t) => {
   await closed(socket);
 
   t.is(receiver.refused.get("no-call"), 1);
+});
+
+test("a TLS connection with a call stays beyond the deadline of its first", async (t) => {
+  const tls = await selfSigned(temporaryDirectory(t));
+  const { receiver } = await startReceiver(t, { tls, limits: { firstCallTimeoutMs: 1_000 } });
+  const session = connectHttp2(`https://${receiver.address}`, { rejectUnauthorized: false });
+  t.teardown(() => session.destroy());
+  const answer = async (): Promise<void> => {
+    const request = session.request({
+      ":method": "POST",
+      ":path": "/parsl_collector.v1.CollectorService/GetStatus",
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    request.resume();
+    request.end(frame(0, new Uint8Array()));
+    await within("the end of a request", once(request, "close"));
+  };
+
+  await answer();
+  const silent = await connectFrom(t, strangersAddress, receiver.address);
+  await closed(silent); // at its deadline, which comes after the other's
+  await answer();
+
+  t.false(session.closed);
+  t.is(receiver.refused.get("no-call"), 1);
+});
+
+test("a connection that has no call any more is ended in good order, and its client comes again", async (t) => {
+  const { receiver } = await startReceiver(t, { limits: { connectionIdleMs: 200 } });
+  const proxy = await TcpProxy.start(t, receiver.address);
+  const service = Service.connect(t, proxy.address);
+
+  await service.send([sample(1)]);
+  await within("the end of the connection", proxy.ended());
+  t.is((await service.send([sample(2)])).committed?.last, 1n);
+
+  t.is(proxy.connections, 2);
 });
 
 test("connections that say nothing do not hold up the end", async (t) => {

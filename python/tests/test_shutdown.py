@@ -37,6 +37,7 @@ from support import (
 from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
+from parsl_collector._road import RoadSpec
 from parsl_collector._sender import MessageSender
 
 
@@ -130,7 +131,7 @@ def status_of(database: pathlib.Path, *late: tuple) -> service_pb.GetStatusRespo
                     assert sender.add(encoded, DEADLINE_S)
             assert sender.flush(DEADLINE_S)
             sender.close(0)
-        with open_channel(running.address) as channel:
+        with open_channel(RoadSpec("grpc", running.address)) as channel:
             return get_status(channel, "", timeout=DEADLINE_S)
 
 

@@ -37,6 +37,7 @@ from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
 from parsl_collector._pb import envelope_pb2 as pb
+from parsl_collector._road import RoadSpec
 from parsl_collector._segment import ForeignFileError, envelope_record, opening, owner_here, read_segment
 from parsl_collector._sender import MessageSender
 
@@ -123,7 +124,7 @@ def await_spooled(sender: MessageSender, least: int) -> None:
 
 
 def status_of(address: str) -> service_pb.GetStatusResponse:
-    with open_channel(address) as channel:
+    with open_channel(RoadSpec("grpc", address)) as channel:
         return get_status(channel, "", timeout=DEADLINE_S)
 
 

@@ -17,7 +17,7 @@ import { environment, nodePath, root, venvPython } from "./repository.mjs";
  *  }} Step */
 
 const checkBoundSeconds = 5 * 60;
-const suiteBoundSeconds = 15 * 60;
+const suiteBoundSeconds = 18 * 60;
 
 /** Ruff's settings are those of python/, from where they hold for the other folders too. */
 const pythonFolders = [

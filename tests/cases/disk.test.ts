@@ -56,12 +56,15 @@ for (const mib of [2, 12]) {
     const text = "x".repeat(1_000);
     const envelopes = 150;
     // 100 samples of 1 kB each are an envelope, and all of them 15 MiB.
-    for (let n = 0; n < envelopes; n += 1) {
-      const samples = Array.from({ length: 100 }, (_, k) =>
-        resourceInfo({ timestamp: at(n + k / 1_000), psutilProcessStatus: text }),
-      );
-      await stream.write(envelopeOf(samples, { senderId, first: n * 100 + 1 }));
-    }
+    const write = async (): Promise<void> => {
+      for (let n = 0; n < envelopes; n += 1) {
+        const samples = Array.from({ length: 100 }, (_, k) =>
+          resourceInfo({ timestamp: at(n + k / 1_000), psutilProcessStatus: text }),
+        );
+        await stream.write(envelopeOf(samples, { senderId, first: n * 100 + 1 }));
+      }
+    };
+    const written = write(); // which waits: the collector reads no further while it cannot store
 
     await waitUntil("the collector says that the disk is full", async () =>
       /database or disk is full/.test((await service.status()).blockedReason),
@@ -72,6 +75,7 @@ for (const mib of [2, 12]) {
     const enlarged = spawnSync("mount", ["-o", "remount,size=200m", disk.folder]);
     t.is(enlarged.status, 0);
 
+    await written;
     await stream.acknowledged(envelopes);
     const db = openDatabase(t, collector.database);
     t.is(db.count("resource"), envelopes * 100);

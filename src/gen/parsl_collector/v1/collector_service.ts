@@ -113,8 +113,8 @@ export interface ReceiverStatus {
   /** Where senders reach it. */
   address: string;
   /**
-   * What came and was no envelope for this collector, by reason, where no sender is there to be told (a datagram
-   * without the run's key, a foreign file). Counted since the collector started.
+   * What came and was not taken, by reason: a datagram without the run's key, a foreign file, a call without a token
+   * or beyond a limit. Counted since the collector started.
    */
   refused: { [key: string]: bigint };
 }

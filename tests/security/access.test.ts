@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
 import { join } from "node:path";
 
+import { status } from "@grpc/grpc-js";
 import test, { type ExecutionContext } from "ava";
 
 import { connect } from "../../src/client/connect.js";
@@ -9,9 +12,10 @@ import { CollectorError } from "../../src/base/errors.js";
 import { runId, taskInfo, workflowStart } from "../support/builders.js";
 import { startCollector, type RunningCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
+import { startReceiver } from "../support/grpc-receiver.js";
 import { runToEnd } from "../support/run.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
-import { waitUntil } from "../support/wait.js";
+import { waitUntil, within } from "../support/wait.js";
 
 const aliceToken = "alice-0123456789abcdefghijkl";
 const bobToken = "bob-0123456789abcdefghijklmn";
@@ -87,6 +91,27 @@ test("without a token, or with one that it does not know, a client is refused, c
   t.is(refusals(collector, "wants a token"), 1);
   t.false(collector.stderr.includes(stranger.token));
   t.is(openDatabase(t, collector.database).count("workflow"), 0);
+});
+
+test("a call without a token is refused before its request has come", async (t) => {
+  const { receiver, inbox } = await startReceiver(t, {
+    tokens: [{ name: "alice", token: aliceToken, runs: "own" }],
+  });
+  const session = connectHttp2(`http://${receiver.address}`);
+  t.teardown(() => session.destroy());
+
+  const call = session.request({
+    ":method": "POST",
+    ":path": "/parsl_collector.v1.CollectorService/SendMessages",
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  call.write(Buffer.from([0, 4, 0, 0, 0])); // the head of 64 MiB, of which nothing follows
+  const [headers] = (await within("the refusal", once(call, "response"))) as [Record<string, unknown>];
+
+  t.is(Number(headers["grpc-status"]), status.UNAUTHENTICATED);
+  t.is(receiver.refused.get("unauthenticated"), 1);
+  t.is(inbox.heard.length, 0);
 });
 
 test("who speaks no TLS, or trusts another certificate, does not come through; the collector goes on", async (t) => {

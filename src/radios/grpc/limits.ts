@@ -5,6 +5,8 @@ import {
   status,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
+  type ServerUnaryCall,
+  type StatusObject,
 } from "@grpc/grpc-js";
 
 import { WaterLevel } from "../../base/water-level.js";
@@ -36,6 +38,12 @@ export interface CallLimits {
    *  calls of a connection. Default: 4,096 (`defaultInFlight`). */
   readonly inFlight?: number | undefined;
 }
+
+/** Says of a call of a method, before a byte of its request is read, why it is refused. */
+export type Admit = (
+  path: string,
+  call: Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getPeer" | "getAuthContext">,
+) => Pick<StatusObject, "code" | "details"> | undefined;
 
 /** A stream that can be read no further for a while. */
 export interface Holdable {
@@ -186,9 +194,9 @@ export class Peers {
     return peer;
   }
 
-  /** Tells `called` of each call, refuses those beyond the limits before a byte of their requests is read, and lets one of
-   *  `sendPath` wait while there is no room for what it brings. */
-  interceptor(sendPath: string, called: (callPeer: string) => void): ServerInterceptor {
+  /** Tells `called` of each call, refuses those that `admit` does not want and those beyond the limits before a byte of
+   *  their requests is read, and lets one of `sendPath` wait while there is no room for what it brings. */
+  interceptor(sendPath: string, called: (callPeer: string) => void, admit: Admit): ServerInterceptor {
     return (method, call) => {
       const callPeer = call.getPeer();
       called(callPeer);
@@ -202,6 +210,15 @@ export class Peers {
             onReceiveMetadata: (metadata, pass) => {
               if (isCompressed(call)) {
                 call.sendStatus({ code: status.UNIMPLEMENTED, details: notInflated });
+                return;
+              }
+              const refusal = admit(method.path, {
+                metadata,
+                getPeer: () => callPeer,
+                getAuthContext: () => call.getAuthContext(),
+              });
+              if (refusal !== undefined) {
+                call.sendStatus(refusal);
                 return;
               }
               const entered = this.#enter(callPeer, isSend);

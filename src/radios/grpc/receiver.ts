@@ -129,8 +129,10 @@ export class GrpcReceiver implements RadioReceiver {
       "grpc.max_connection_idle_ms": options.limits?.connectionIdleMs ?? maxConnectionIdleMs,
       "grpc.max_concurrent_streams": maxConcurrentStreams,
       interceptors: [
-        this.#peers.interceptor(CollectorServiceService.sendMessages.path, (peer) =>
-          this.#listener?.called(peer),
+        this.#peers.interceptor(
+          CollectorServiceService.sendMessages.path,
+          (peer) => this.#listener?.called(peer),
+          (path, call) => this.#refusalOf(path, call),
         ),
       ],
     });
@@ -229,7 +231,7 @@ export class GrpcReceiver implements RadioReceiver {
     const callPeer = call.getPeer();
     const peer = this.#peers.of(callPeer);
     const answers = new StreamAnswers(call, this.#peers.inFlight);
-    const principal = this.#principalOf(call);
+    const principal = this.#access.principalOf(call);
     if (principal instanceof CollectorError) {
       void answers.drain(principal);
       return;
@@ -263,7 +265,7 @@ export class GrpcReceiver implements RadioReceiver {
     answer: sendUnaryData<SendMessagesResponse>,
   ): Promise<void> {
     try {
-      const principal = this.#principalOf(call);
+      const principal = this.#access.principalOf(call);
       if (principal instanceof CollectorError) throw principal;
       const read = this.#tryRead(call.request, call);
       if (read instanceof CollectorError) throw read;
@@ -279,7 +281,7 @@ export class GrpcReceiver implements RadioReceiver {
     answer: sendUnaryData<GetStatusResponse>,
   ): Promise<void> {
     try {
-      const principal = this.#principalOf(call);
+      const principal = this.#access.principalOf(call);
       if (principal instanceof CollectorError) throw principal;
       const status = await this.#statusSource(call.request.runId, principal);
       const response = { ...status, openStreams: this.#streams.size };
@@ -331,12 +333,12 @@ export class GrpcReceiver implements RadioReceiver {
     return acknowledgement;
   }
 
-  #principalOf(call: AnyCall): Principal | undefined | CollectorError {
-    const principal = this.#access.principalOf(call);
-    if (principal instanceof CollectorError) {
-      this.#refusals.add(principal.code, addressOf(call.getPeer()), principal.message);
-    }
-    return principal;
+  /** Why a call is refused, by whose it is. Health checks and the like tell nothing that is anybody's. */
+  #refusalOf(path: string, call: AnyCall): ReturnType<typeof statusOf> | undefined {
+    const principal = path.startsWith(`/${serviceName}/`) ? this.#access.principalOf(call) : undefined;
+    if (!(principal instanceof CollectorError)) return undefined;
+    this.#refusals.add(principal.code, addressOf(call.getPeer()), principal.message);
+    return statusOf(principal);
   }
 
   /** Holds all streams, those that will open included, until the inbox has room again. */

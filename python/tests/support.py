@@ -7,11 +7,12 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
 import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psutil
@@ -313,6 +314,15 @@ def replay(directory: pathlib.Path, messages: list, **options: Any) -> pathlib.P
         for message in messages:
             hub.resource_msgs.put(message)
     return directory / "monitoring.db"
+
+
+def why_no_network(programs: Sequence[str], trial: str, packages: str) -> str:
+    """Why this machine has no network of a test's own; empty when `trial`, a line of shell, works in one."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        return f"no {', '.join(missing)}: `sudo apt-get install {packages}`"
+    tried = subprocess.run(["unshare", "-rn", "sh", "-c", trial], capture_output=True, text=True)
+    return "" if tried.returncode == 0 else f"no network namespace may be made here: {tried.stderr.strip()}"
 
 
 def children_of_ours() -> list[psutil.Process]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
-from support import HERE, query
+from support import HERE, query, why_no_network
 
 DEADLINE_S = 300.0
 """Only a failure takes so long."""
@@ -18,18 +17,15 @@ DEADLINE_S = 300.0
 NFT = "/usr/sbin/nft"
 """By its path: npm has another program of this name, and puts it first."""
 
-
-def what_is_missing() -> str:
-    """Why no firewall can be made here; empty when one can."""
-    missing = [name for name in (NFT, "ip", "unshare") if shutil.which(name) is None]
-    if missing:
-        return f"no {', '.join(missing)}: `sudo apt-get install nftables iproute2 util-linux`"
-    rules = ["unshare", "-rn", "sh", "-c", f"ip link set lo up && {NFT} add table inet wall"]
-    tried = subprocess.run(rules, capture_output=True, text=True)
-    return "" if tried.returncode == 0 else f"no network namespace may be made here: {tried.stderr.strip()}"
+NO_FIREWALL = why_no_network(
+    (NFT, "ip", "unshare"),
+    f"ip link set lo up && {NFT} add table inet wall",
+    "nftables iproute2 util-linux",
+)
+"""Why no firewall can be made here; empty when one can."""
 
 
-@pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing())
+@pytest.mark.skipif(bool(NO_FIREWALL), reason=NO_FIREWALL)
 def test_a_run_whose_port_is_closed_for_a_while_is_complete_by_two_roads(tmp_path):
     program = str(HERE / "programs" / "firewalled.py")
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]

@@ -6,13 +6,12 @@ import json
 import os
 import pathlib
 import pickle
-import shutil
 import stat
 import subprocess
 import sys
 
 import pytest
-from support import HERE, RUN, collector, count, query, running_hub, task_info, workflow_start
+from support import HERE, RUN, collector, count, query, running_hub, task_info, why_no_network, workflow_start
 from test_sender import add
 
 from parsl_collector import CollectorHub, CollectorRadio, Security
@@ -25,17 +24,13 @@ DEADLINE_S = 300.0
 TOKEN = "alice-0123456789abcdefghijkl"
 
 
-def what_is_missing() -> str:
-    """Why no other host can be made here; empty when one can."""
-    missing = [name for name in ("ip", "unshare", "nsenter") if shutil.which(name) is None]
-    if missing:
-        return f"no {', '.join(missing)}: `sudo apt-get install iproute2 util-linux`"
-    command = ["unshare", "-rn", "ip", "link", "add", "here", "type", "veth", "peer", "name", "there"]
-    tried = subprocess.run(command, capture_output=True, text=True)
-    return "" if tried.returncode == 0 else f"no network namespace may be made here: {tried.stderr.strip()}"
+NO_OTHER_HOST = why_no_network(
+    ("ip", "unshare", "nsenter"), "ip link add here type veth peer name there", "iproute2 util-linux"
+)
+"""Why no other host can be made here; empty when one can."""
 
 
-@pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing())
+@pytest.mark.skipif(bool(NO_OTHER_HOST), reason=NO_OTHER_HOST)
 def test_workers_on_another_host_stream_with_the_runs_token_and_nobody_else_does(tmp_path):
     program = str(HERE / "programs" / "secured.py")
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]

@@ -17,8 +17,12 @@ import {
 import type { Acknowledgement } from "../../src/model/envelope.js";
 import { envelopeOf, lengthDelimited, type EnvelopeFields } from "./encoded.js";
 import type { Scope } from "./scope.js";
+import { within } from "./wait.js";
 
 const envelopeField = 1;
+
+/** How long a stream may wait for the collector before it has failed, in ms: longer than a test keeps a file locked. */
+const patienceMs = 180_000;
 
 /** The service with requests as the bytes of an envelope, so that a test can send any bytes at all. */
 const requestSerialize = (envelope: Uint8Array): Buffer => lengthDelimited(envelopeField, envelope);
@@ -105,21 +109,22 @@ export class Stream {
     this.ended = new Promise((resolve) => call.on("status", resolve));
   }
 
-  /** Sends the bytes of an envelope. Resolves when the stream can take another. */
+  /** Sends the bytes of an envelope. Resolves when the stream can take another, or has ended. */
   async write(envelope: Uint8Array): Promise<void> {
-    if (!this.#call.write(envelope)) await new Promise((resolve) => this.#call.once("drain", resolve));
+    if (this.#call.write(envelope)) return;
+    const room = new Promise((resolve) => this.#call.once("drain", resolve));
+    await within("room in a stream", Promise.race([room, this.ended]), patienceMs);
   }
 
   /** Resolves with the acknowledgements when there are `count`. */
   async acknowledged(count: number): Promise<readonly Acknowledgement[]> {
     while (this.acknowledgements.length < count) {
       this.#changed = Promise.withResolvers<void>();
-      await Promise.race([
-        this.#changed.promise,
-        this.ended.then(({ code, details }) => {
-          throw new Error(`the stream ended with ${String(code)}: ${details}`);
-        }),
-      ]);
+      const ended = this.ended.then(({ code, details }) => {
+        throw new Error(`the stream ended with ${String(code)}: ${details}`);
+      });
+      const what = `${String(count)} acknowledgements, of which ${String(this.acknowledgements.length)} are there`;
+      await within(what, Promise.race([this.#changed.promise, ended]), patienceMs);
     }
     return this.acknowledgements;
   }

@@ -272,8 +272,9 @@ def test_a_worker_by_files_loads_no_grpc_and_its_forked_children_send_through_it
     said = subprocess.run(command, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
     assert json.loads(said.stdout) is False
     with collector(tmp_path / "m.db", "127.0.0.1:0", "--radio", f"filesystem={directory}") as running:
-        wait_until(lambda: count(running.database, "resource") == 50, "the samples")
-        assert query(running.database, "SELECT stored, last_sequence FROM collector_sender") == [(51, 51)]
+        account = "SELECT stored, last_sequence FROM collector_sender"
+        wait_until(lambda: query(running.database, account) == [(51, 51)], "the samples and the last word")
+        assert count(running.database, "resource") == 50
 
 
 def test_what_workers_left_in_files_is_in_the_last_line_of_the_hub(tmp_path, capfd):

@@ -67,6 +67,7 @@ export class NetworkNamespace {
   async run(command: readonly string[], input = ""): Promise<string> {
     const [program = "", ...args] = this.inside(command);
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+    child.stdin.on("error", () => undefined); // it may end without having read anything, and its exit code tells why
     child.stdin.end(input);
     const [[code], stdout, stderr] = await Promise.all([
       once(child, "close") as Promise<[number | null]>,

@@ -123,7 +123,7 @@ test("a TLS connection with a call stays beyond the deadline of its first", asyn
 });
 
 test("a connection that has no call any more is ended in good order, and its client comes again", async (t) => {
-  const { receiver } = await startReceiver(t, { limits: { connectionIdleMs: 200 } });
+  const { receiver } = await startReceiver(t, { limits: { connectionIdleMs: 1_500 } });
   const proxy = await TcpProxy.start(t, receiver.address);
   const service = Service.connect(t, proxy.address);
 

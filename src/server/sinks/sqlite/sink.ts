@@ -58,7 +58,12 @@ export class SqliteSink implements Sink {
     this.failed = failed.promise;
     this.#resolveFailed = failed.resolve;
     this.#ended = ended.promise;
-    const patience = setTimeout(opened.resolve, openPatienceMs);
+    // Only a lock is worth going on without the file: one that is slow to open is soon there.
+    let isPatient = true;
+    const patience = setTimeout(() => {
+      isPatient = false;
+      if (this.#blockedReason !== undefined) opened.resolve();
+    }, openPatienceMs);
     this.#worker.on("message", (report: Report) => {
       if ("opened" in report) {
         logger.info(
@@ -69,8 +74,10 @@ export class SqliteSink implements Sink {
       } else if ("failed" in report) {
         this.#fail(new CollectorError("database", report.failed.message));
         opened.reject(this.#failure);
-      } else if ("blocked" in report) this.#block(report.blocked);
-      else this.#calls.shift()?.resolve(report);
+      } else if ("blocked" in report) {
+        this.#block(report.blocked);
+        if (!isPatient && report.blocked !== undefined) opened.resolve();
+      } else this.#calls.shift()?.resolve(report);
     });
     this.#worker.on("error", (cause) => {
       this.#fail(

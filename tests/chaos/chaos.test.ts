@@ -8,7 +8,7 @@ import { rollDice } from "../support/dice.js";
 import { runChaos } from "./run.js";
 
 /** PARSL_COLLECTOR_CHAOS_SECONDS makes it longer. */
-const seconds = Number(process.env["PARSL_COLLECTOR_CHAOS_SECONDS"] ?? 20);
+const seconds = Number(process.env["PARSL_COLLECTOR_CHAOS_SECONDS"] ?? 60);
 
 test("through cuts, delays and kills at random, what was acknowledged or spooled is stored, and nothing twice", async (t) => {
   t.timeout(seconds * 1_000 + 300_000);

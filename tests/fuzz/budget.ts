@@ -8,7 +8,7 @@ export const inputs = Number(toldInputs ?? 100_000);
 
 /** Longest that the inputs of a whole test suite go on, in ms: a machine with other work makes fewer. Whoever asks for
  *  a number of inputs gets them all. */
-const mostMs = toldInputs === undefined ? 10_000 : Infinity;
+const mostMs = toldInputs === undefined ? 20_000 : Infinity;
 
 /** Says of a number of inputs that are made whether to make more: as many as `most`, in this share of the time, but
  *  `least` however long they take. */

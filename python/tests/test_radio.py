@@ -31,10 +31,19 @@ radio = CollectorRadio(sys.argv[1], agent=sys.argv[2] == "True")
 """
 
 
+# As a child of multiprocessing ends, which Parsl's workers are: without what Python does at the end of a
+# program, where a thread of gRPC may keep it from ending.
+END_OF_WORKER = """
+import multiprocessing.util
+multiprocessing.util._exit_function()
+os._exit(0)
+"""
+
+
 def worker(address: str, program: str, agent: bool = False) -> subprocess.Popen:
     """A process that runs `program` as a worker does a task, in its main thread."""
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER + textwrap.dedent(program), address, str(agent)],
+        [sys.executable, "-c", WORKER + textwrap.dedent(program) + END_OF_WORKER, address, str(agent)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,12 +7,13 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { connect } from "../client/connect.js";
 import type { Message } from "../client/message.js";
 import { nowMicros, timestampOf } from "../model/time.js";
+import { parseCount } from "./count.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseSeconds } from "./seconds.js";
@@ -244,9 +245,4 @@ function asText({
     table(["messages of", "stored", "a second"], [line("resource use", samples), line("task states", tasks)]),
     `one by one: on the disk after ${p50.toFixed(1)} ms (median), ${p99.toFixed(1)} ms (99 of 100)`,
   ].join("\n");
-}
-
-function parseCount(text: string): number {
-  if (/^[1-9]\d*$/.test(text)) return Number(text);
-  throw new InvalidArgumentError(`expected a whole number from 1 up, got "${text}".`);
 }

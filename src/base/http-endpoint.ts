@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-import { CollectorError, hasCode, reasonOf } from "./errors.js";
+import { listenError, partsOfAddress, withPort } from "./address.js";
+import { reasonOf } from "./errors.js";
 
 /** What the endpoint tells whoever asks. */
 export interface EndpointSource {
@@ -35,21 +36,13 @@ export class HttpEndpoint implements AsyncDisposable {
       void respond(source, request, response);
     });
     server.maxConnections = mostConnections;
-    const host = listen.slice(0, listen.lastIndexOf(":"));
     try {
-      server.listen({ host: host.replace(/^\[|\]$/g, ""), port: Number(listen.slice(host.length + 1)) });
+      server.listen(partsOfAddress(listen));
       await once(server, "listening");
     } catch (cause) {
-      throw new CollectorError(
-        "listen",
-        `listen for metrics on ${listen}: ` +
-          (hasCode(cause, "EADDRINUSE")
-            ? "the port is in use by another program; name another port, or port 0 to let the system choose"
-            : `${reasonOf(cause)}; name an address of this machine`),
-        { cause },
-      );
+      throw listenError(`listen for metrics on ${listen}`, cause);
     }
-    return new HttpEndpoint(server, `${host}:${String((server.address() as AddressInfo).port)}`);
+    return new HttpEndpoint(server, withPort(listen, (server.address() as AddressInfo).port));
   }
 
   /** Ends the connections too: a scraper keeps its own open. */

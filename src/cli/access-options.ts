@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
-import { isLoopback } from "../base/loopback.js";
+import { isLoopback } from "../base/address.js";
 import type { AccessOptions } from "../radios/grpc/access.js";
 import type { ServerTls } from "../radios/grpc/tls.js";
 import type { ClientTls, SenderOptions } from "../radios/radio.js";

@@ -1,5 +1,5 @@
 import { CollectorError } from "../base/errors.js";
-import { isLoopback } from "../base/loopback.js";
+import { isLoopback } from "../base/address.js";
 
 /** Throws when others than this machine reach the address of the metrics, unless --insecure allows it. */
 export function requireLoopback(metrics: string, insecure: boolean): void {

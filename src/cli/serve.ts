@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
 import { reasonOf } from "../base/errors.js";
-import { isLoopback } from "../base/loopback.js";
+import { isLoopback } from "../base/address.js";
 import { logLevels, openLogger, toggleDebugBy, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultInFlight, defaultStreamsPerPeer } from "../radios/grpc/limits.js";

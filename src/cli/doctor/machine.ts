@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { partsOfAddress } from "../../base/address.js";
 import { hasCode, reasonOf } from "../../base/errors.js";
 import { utcText } from "../../model/time.js";
 import { failed, ok, type Check } from "./check.js";
@@ -80,11 +81,9 @@ export function checkAgentHome(): Check {
 
 /** Whether a collector could listen there. */
 export async function checkListen(address: string): Promise<Check> {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
   const server = createServer();
   try {
-    server.listen({ host, port: Number(address.slice(colon + 1)), exclusive: true });
+    server.listen({ ...partsOfAddress(address), exclusive: true });
     await once(server, "listening");
     return ok("listen", `${address} is free`);
   } catch (cause) {

@@ -4,7 +4,8 @@ import { createServer, type AddressInfo, type Server as NetServer, type Socket }
 
 import { ServerCredentials, type ConnectionInjector, type Server } from "@grpc/grpc-js";
 
-import { CollectorError, hasCode, reasonOf } from "../../base/errors.js";
+import { hasCode } from "../../base/errors.js";
+import { listenError, partsOfAddress, withPort } from "../../base/address.js";
 import type { Logger } from "../../base/logger.js";
 import { mostOpenFiles } from "../../base/open-files.js";
 import type { Refusals } from "./refusals.js";
@@ -90,7 +91,7 @@ export class Listener {
       await listener.#listen(options.listen);
     } catch (cause) {
       await listener.close();
-      throw listenError(options.listen, cause);
+      throw listenError(`listen on ${options.listen}`, cause);
     }
     return listener;
   }
@@ -131,10 +132,10 @@ export class Listener {
 
   /** Listens on all addresses of the host, on one port: "localhost" is often two, of which clients take either. */
   async #listen(address: string): Promise<void> {
-    const host = address.slice(0, address.lastIndexOf(":"));
-    let port = Number(address.slice(host.length + 1));
+    const { host, port: wanted } = partsOfAddress(address);
+    let port = wanted;
     let missing: unknown;
-    for (const { address: ip } of await lookup(host.replace(/^\[|\]$/g, ""), { all: true })) {
+    for (const { address: ip } of await lookup(host, { all: true })) {
       const server = createServer((socket) => this.#accept(socket));
       try {
         server.listen({ host: ip, port });
@@ -160,7 +161,7 @@ export class Listener {
       ({ port } = server.address() as AddressInfo);
     }
     if (this.#servers.length === 0) throw missing;
-    this.#address = `${host}:${String(port)}`;
+    this.#address = withPort(address, port);
   }
 
   #accept(socket: Socket): void {
@@ -199,15 +200,4 @@ export class Listener {
     if (this.#tls === undefined) this.#injector.injectConnection(socket);
     else this.#tls.accept(socket);
   }
-}
-
-function listenError(address: string, cause: unknown): CollectorError {
-  return new CollectorError(
-    "listen",
-    `listen on ${address}: ` +
-      (hasCode(cause, "EADDRINUSE")
-        ? "the port is in use by another program; name another port, or port 0 to let the system choose"
-        : `${reasonOf(cause)}; name an address of this machine`),
-    { cause },
-  );
 }

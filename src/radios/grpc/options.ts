@@ -3,6 +3,7 @@ import { checkServerIdentity } from "node:tls";
 
 import { credentials, Metadata, type ChannelCredentials, type ChannelOptions } from "@grpc/grpc-js";
 
+import { partsOfAddress } from "../../base/address.js";
 import type { ClientTls } from "../radio.js";
 import { ownServerName } from "./tls.js";
 
@@ -57,7 +58,7 @@ export function channelCredentials(address: string, tls: ClientTls | undefined):
 }
 
 function ipOf(address: string): string | undefined {
-  const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  const { host } = partsOfAddress(address);
   return isIP(host) === 0 ? undefined : host;
 }
 

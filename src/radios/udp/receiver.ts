@@ -3,6 +3,7 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
 
+import { listenError } from "../../base/address.js";
 import { CollectorError, isRefusal, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import type { Inbox, RadioReceiver, ReceiverOptions } from "../radio.js";
@@ -54,7 +55,7 @@ export async function openUdpReceiver(
     await once(socket, "listening");
   } catch (cause) {
     socket.close();
-    throw listenError(address, cause);
+    throw listenError(`listen by udp on ${address}`, cause);
   }
   const { logger } = options;
   askForBuffer(socket, options.receiveBufferBytes ?? receiveBufferBytes, logger);
@@ -172,17 +173,5 @@ function askForBuffer(socket: Socket, bytes: number, logger: Logger): void {
     { grantedBytes: granted, wantedBytes: bytes, reason },
     "the system grants a smaller receive buffer, and datagrams of a burst will be lost; raise net.core.rmem_max: " +
       `sysctl -w net.core.rmem_max=${String(bytes)}`,
-  );
-}
-
-function listenError(address: string, cause: unknown): CollectorError {
-  const inUse = reasonOf(cause).includes("EADDRINUSE");
-  return new CollectorError(
-    "listen",
-    `listen by udp on ${address}: ` +
-      (inUse
-        ? "the port is in use by another program; name another port, or port 0 to let the system choose"
-        : `${reasonOf(cause)}; name an address of this machine`),
-    { cause },
   );
 }

@@ -20,5 +20,5 @@ process.exitCode = runAvaAlone(
     PARSL_COLLECTOR_FUZZ_INPUTS: values.inputs,
     ...(values.seed === undefined ? {} : { PARSL_COLLECTOR_FUZZ_SEED: values.seed }),
   },
-  ["--serial"],
+  ["--serial", `--timeout=${String(Math.ceil(Number(values.inputs) / 100) + 120)}s`],
 );

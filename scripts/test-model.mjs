@@ -10,4 +10,6 @@ if (!/^[1-9]\d*$/.test(values.runs)) {
   console.error(`test-model: --runs must be a whole number from 1 up, got ${values.runs}`);
   process.exit(2);
 }
-process.exitCode = runAvaAlone("guarantee/model.test.js", { PARSL_COLLECTOR_MODEL_RUNS: values.runs });
+process.exitCode = runAvaAlone("guarantee/model.test.js", { PARSL_COLLECTOR_MODEL_RUNS: values.runs }, [
+  `--timeout=${String(Math.ceil(Number(values.runs) / 10) + 120)}s`,
+]);

@@ -236,7 +236,6 @@ function emptyingOf(db: Database.Database): () => void {
 }
 
 test("what was acknowledged is stored once, whatever dies, repeats, comes late or out of order", async (t) => {
-  t.timeout(Math.max(3 * mostMs, runs * 100)); // an end for what hangs
   const folder = memoryDirectory(t);
   const prepared = join(folder, "prepared");
   openWriter(prepared).close();

@@ -18,6 +18,7 @@ export class FakeClock implements Clock {
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     this.sleeps.push(ms);
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
     return new Promise((resolve, reject) => {
       const sleeper = { untilMs: this.#nowMs + ms, wake: resolve };
       this.#sleepers.add(sleeper);

@@ -80,7 +80,8 @@ export default tseslint.config(
   place("src/client/**", gen, oneRadio, server, cli),
   place("src/server/**", gen, oneRadio, client, cli),
   place("src/server/collector.ts", gen, client, cli), // it opens the receivers
-  place("src/{index.ts,cli/**}", gen),
+  place("src/cli/**", gen),
+  place("src/index.ts", gen, server, cli),
 );
 
 function place(files, ...patterns) {

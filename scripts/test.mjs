@@ -1,17 +1,19 @@
 /** Runs the whole suite: static checks (each counts as one test), the TypeScript and Python tests, and Parsl's own
  *  tests with our hub. The last line is the count: "412 passed, 0 failed, 2 skipped".
  *
- *  usage: node scripts/test.mjs [--fast]
+ *  usage: node scripts/test.mjs [--fast | --clients]
  *
- *  With --fast only what needs neither Parsl workflows nor other long-lived processes. */
+ *  With --fast only what needs neither Parsl workflows nor other long-lived processes. With --clients also what
+ *  `npm run interop` runs: the clients in other languages, whose tools take minutes. */
 import { endChildrenWithUs, toldToEnd } from "./lib/child.mjs";
 import { sumOf } from "./lib/counts.mjs";
-import { ava, checks, parslsOwn, pytest, types, visualize } from "./lib/steps.mjs";
+import { ava, checks, interop, parslsOwn, pytest, types, visualize } from "./lib/steps.mjs";
 
 /** How often a long run says how far it is, in ms. */
 const progressMs = 20_000;
 
 const fast = process.argv.includes("--fast");
+const clients = process.argv.includes("--clients");
 const began = performance.now();
 /** The steps that run now: how many tests of theirs have passed. */
 const running = new Map();
@@ -28,7 +30,7 @@ await Promise.all(
   (fast
     ? [[...checks(), python], [ava({ fast })]]
     : [
-        [...checks(), ava({ fast })],
+        [...checks(), ava({ fast }), ...(clients ? [interop()] : [])],
         [python, ...morePython],
         [...parslsOwn(), visualize()],
       ]

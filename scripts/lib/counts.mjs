@@ -33,6 +33,15 @@ export function countsOfPytest({ code, output }) {
   );
 }
 
+/** From the last line, as "12 passed, 0 failed, 4 skipped"; one that was cut off has none, and failed.
+ *  @param {import("./child.mjs").Ended} ended @returns {Counts} */
+export function countsOfInterop({ code, output }) {
+  const [, passed, failed, skipped = 0] =
+    /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/m.exec(output) ?? [];
+  const counts = { passed: Number(passed ?? 0), failed: Number(failed ?? 0), skipped: Number(skipped) };
+  return withoutSilence(counts, code);
+}
+
 /** The sum of some counts.
  *  @param {readonly Counts[]} all @returns {Counts} */
 export function sumOf(all) {

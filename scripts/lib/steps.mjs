@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { compile } from "./build.mjs";
 import { runToEnd } from "./child.mjs";
-import { countsOfAva, countsOfCheck, countsOfPytest } from "./counts.mjs";
+import { countsOfAva, countsOfCheck, countsOfInterop, countsOfPytest } from "./counts.mjs";
 import { environment, nodePath, root, venvPython } from "./repository.mjs";
 
 /** A part of the suite: what it is called, how it is run and how its tests are counted. `onText` is given its
@@ -79,6 +79,15 @@ export function pytest({ fast }) {
       ...longPythonTests.map((path) => `--ignore=${path}`),
     ]),
   ];
+}
+
+/** The clients in other languages, each built by its own tools; a language without them here is skipped by name.
+ *  @returns {Step} */
+export function interop() {
+  return suite("interop", nodePath(), [join("build", "tests", "interop", "main.js")], {
+    counts: countsOfInterop,
+    progress: /^ {2}✔ /gm,
+  });
 }
 
 /** Our file in Parsl's hands: every page of parsl-visualize.

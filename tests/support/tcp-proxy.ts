@@ -17,6 +17,7 @@ export class TcpProxy {
   #open: Promise<void> | undefined;
   #reopen: () => void = () => undefined;
   #replyLost: (() => void) | undefined;
+  #cutDue: { bytes: number; readonly done: () => void } | undefined;
   /** Connections taken so far. */
   connections = 0;
   /** How long each chunk is held on its way, in ms. */
@@ -83,6 +84,11 @@ export class TcpProxy {
     return new Promise((resolve) => (this.#replyLost = resolve));
   }
 
+  /** Resets every connection once so many bytes more have gone to the collector. Resolves when that has happened. */
+  cutAfter(bytes: number): Promise<void> {
+    return new Promise((done) => (this.#cutDue = { bytes, done }));
+  }
+
   #join(client: Socket): void {
     this.connections += 1;
     const [host = "", port = ""] = this.#target.split(":");
@@ -90,13 +96,26 @@ export class TcpProxy {
     const pair = new Pair(client, connect({ host, port: Number(port), allowHalfOpen: true, ...from }));
     this.#pairs.add(pair);
     pair.collector.on("close", () => this.#pairs.delete(pair));
-    void this.#forward(pair.client, pair.collector, () => false);
+    void this.#forward(pair.client, pair.collector, (chunk) => {
+      this.#countDown(chunk.length);
+      return false;
+    });
     void this.#forward(pair.collector, pair.client, (chunk) => {
       if (!pair.beginsReply(chunk) || this.#replyLost === undefined) return false;
       pair.cut();
       this.#replyLost();
       this.#replyLost = undefined;
       return true;
+    });
+  }
+
+  #countDown(bytes: number): void {
+    const due = this.#cutDue;
+    if (due === undefined || (due.bytes -= bytes) > 0) return;
+    this.#cutDue = undefined;
+    setImmediate(() => {
+      this.cut(); // what came last is written by then
+      due.done();
     });
   }
 

@@ -15,6 +15,9 @@ import { forget, hashOf, isDone, markDone } from "./lib/stamp.mjs";
 /** A download that stalls must not hold a CI for ever. */
 const installBoundSeconds = 15 * 60;
 
+/** The package of the checkout alone that brings a Node where there is one for this machine. */
+const nodeOfCheckout = "scripts/node";
+
 const wantsBuild = !process.argv.includes("--no-build");
 
 endChildrenWithUs();
@@ -34,7 +37,8 @@ await runScript("setup", async () => {
 
 async function installNpmPackages() {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const wanted = [manifest.dependencies, manifest.devDependencies, manifest.optionalDependencies];
+  const node = JSON.parse(readFileSync(join(root, nodeOfCheckout, "package.json"), "utf8"));
+  const wanted = dependenciesOf(manifest, node);
   const lockAgrees = JSON.stringify(wanted) === JSON.stringify(wantedByLock());
   const hash = () =>
     hashOf({
@@ -66,9 +70,12 @@ async function installNpmPackages() {
 function wantedByLock() {
   const lock = join(root, "package-lock.json");
   if (!existsSync(lock)) return undefined;
-  const { dependencies, devDependencies, optionalDependencies } = JSON.parse(readFileSync(lock, "utf8"))
-    .packages[""];
-  return [dependencies, devDependencies, optionalDependencies];
+  const { packages } = JSON.parse(readFileSync(lock, "utf8"));
+  return dependenciesOf(packages[""], packages[nodeOfCheckout]);
+}
+
+function dependenciesOf(manifest, node) {
+  return [manifest.dependencies, manifest.devDependencies, node?.optionalDependencies];
 }
 
 async function installPythonPackages() {

@@ -39,6 +39,8 @@ export function checks() {
   return [
     check("eslint", "eslint", ["."]),
     check("prettier", "prettier", ["--check", "--log-level=warn", "."]),
+    check("publint", "publint", ["--strict"]),
+    check("attw", "attw", ["--pack", ".", "--profile", "esm-only"]),
     check("knip", "knip", ["--no-config-hints"]),
     check("ruff check", "ruff", ["check", "--quiet", ...pythonFolders], { cwd: join(root, "python") }),
     check("ruff format", "ruff", ["format", "--diff", ...pythonFolders], { cwd: join(root, "python") }),

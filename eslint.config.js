@@ -36,6 +36,10 @@ const outside = {
   regex: "^\\.\\./",
   message: "base/ knows nothing of Parsl and of this project: move what needs it to the place that does.",
 };
+const sources = {
+  regex: "/src/",
+  message: "Whoever reads it has the package alone: import from parsl-collector.",
+};
 
 /** Globals of Node that the scripts use. */
 const nodeGlobals = [
@@ -82,6 +86,7 @@ export default tseslint.config(
   place("src/server/collector.ts", gen, client, cli), // it opens the receivers
   place("src/cli/**", gen),
   place("src/index.ts", gen, server, cli),
+  place("clients/**", sources),
 );
 
 function place(files, ...patterns) {

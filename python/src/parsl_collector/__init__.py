@@ -1,7 +1,8 @@
 """Monitoring for Parsl that loses nothing.
 
 CollectorHub takes the place of Parsl's MonitoringHub in a Config; CollectorRadio lets workers stream to the
-collector themselves. Nothing here imports gRPC before it is needed: workers import this package too.
+collector themselves; Client is for programs without Parsl. Nothing here imports gRPC or Parsl before it is
+needed: workers import this package too.
 """
 
 from __future__ import annotations
@@ -12,23 +13,32 @@ if TYPE_CHECKING:
     from parsl_collector._node import CollectorStartError
     from parsl_collector._road import EnvelopeRefusedError, RoadError
     from parsl_collector._security import Security
+    from parsl_collector.client import Client, DeliveryError, DeliveryTimeoutError, Rejection
     from parsl_collector.hub import CollectorHub
     from parsl_collector.radio import CollectorRadio
 
 __all__ = [
+    "Client",
     "CollectorHub",
     "CollectorRadio",
     "CollectorStartError",
+    "DeliveryError",
+    "DeliveryTimeoutError",
     "EnvelopeRefusedError",
+    "Rejection",
     "RoadError",
     "Security",
 ]
 
 _HOMES = {
+    "Client": "parsl_collector.client",
     "CollectorHub": "parsl_collector.hub",
     "CollectorRadio": "parsl_collector.radio",
     "CollectorStartError": "parsl_collector._node",
+    "DeliveryError": "parsl_collector.client",
+    "DeliveryTimeoutError": "parsl_collector.client",
     "EnvelopeRefusedError": "parsl_collector._road",
+    "Rejection": "parsl_collector.client",
     "RoadError": "parsl_collector._road",
     "Security": "parsl_collector._security",
 }

@@ -63,15 +63,25 @@ class Source(Protocol):
 class Flow:
     """A source as its routes see it: one envelope after the other, and what became of it."""
 
-    def __init__(self, source: Source, changed: threading.Condition) -> None:
+    def __init__(
+        self,
+        source: Source,
+        changed: threading.Condition,
+        on_acknowledgement: Callable[[pb.Acknowledgement], None] | None = None,
+        ends_when_shut_out: bool = False,
+    ) -> None:
         self.changed = changed
         self._source = source
+        self._on_acknowledgement = on_acknowledgement
+        self._ends_when_shut_out = ends_when_shut_out
         # All below is guarded by changed.
         self._in_flight = 0
         self._is_one_by_one = False
         """Whether one is in flight at a time, to find the one that is refused."""
         self.answers = 0
         self.is_stopped = False
+        self.shut_out: str | None = None
+        """Why no attempt can succeed, when that ended it."""
 
     @property
     def is_ended(self) -> bool:
@@ -93,6 +103,9 @@ class Flow:
                 self.changed.wait(None if is_full else self._source.pause_s(waits))
 
     def acknowledge(self, acknowledgement: pb.Acknowledgement) -> None:
+        if self._on_acknowledgement is not None:
+            # Before anybody learns that it is settled, and without the condition: it calls what is not ours.
+            self._on_acknowledgement(acknowledgement)
         with self.changed:
             self._source.acknowledge(acknowledgement)
             self._in_flight -= 1
@@ -113,6 +126,14 @@ class Flow:
                 self._source.refuse(details)
                 self._in_flight = 0
             self.changed.notify_all()
+
+    def shut(self, reason: str) -> None:
+        """The peer takes nothing from this sender, and will not until somebody changes something."""
+        with self.changed:
+            if self._ends_when_shut_out:
+                self.shut_out = reason
+                self.is_stopped = True
+                self.changed.notify_all()
 
     def heartbeat(self) -> bytes:
         with self.changed:
@@ -143,7 +164,11 @@ class Route(Protocol):
 class Link:
     """Sends what `source` has, from a thread of its own, until the source is over or `stop`: by the first of
     the routes, and when that has failed for `fallback_after` seconds by the next, until the first works
-    again. `changed` guards the source; its owner notifies it when there is something to send."""
+    again. `changed` guards the source; its owner notifies it when there is something to send.
+
+    `on_acknowledgement` hears each acknowledgement first, without the condition. With `ends_when_shut_out`
+    it ends when the peer says that it takes nothing from this sender, as for a wrong token; without, it goes
+    on trying: somebody may set that right."""
 
     def __init__(
         self,
@@ -151,14 +176,22 @@ class Link:
         source: Source,
         changed: threading.Condition,
         fallback_after: float = FALLBACK_AFTER_S,
+        *,
+        on_acknowledgement: Callable[[pb.Acknowledgement], None] | None = None,
+        ends_when_shut_out: bool = False,
     ) -> None:
-        self._flow = Flow(source, changed)
+        self._flow = Flow(source, changed, on_acknowledgement, ends_when_shut_out)
         self._routes = [opener(self._flow) for opener in openers]
         self._fallback_after = fallback_after
         self._is_back = False
         """Whether the first route was found to work again. Guarded by the condition."""
         self._thread = threading.Thread(target=self._run, name="parsl-collector-link", daemon=True)
         self._thread.start()
+
+    @property
+    def shut_out(self) -> str | None:
+        """Why no attempt can succeed, when that ended it. The condition is held."""
+        return self._flow.shut_out
 
     def stop(self, timeout: float = 1.0) -> None:
         """Ends it whatever is in flight, and waits for its thread, `timeout` seconds at most."""

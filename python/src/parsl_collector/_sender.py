@@ -15,6 +15,7 @@ from parsl_collector._adopt import Adoption
 from parsl_collector._encode import Encoded
 from parsl_collector._link import FALLBACK_AFTER_S, Flow, Link, Route
 from parsl_collector._outbox import Outbox
+from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._road import GRPC, RoadSpec
 from parsl_collector._roads import as_specs, openers_of
 from parsl_collector._segment import DEFAULT_SPOOL_BYTES
@@ -52,7 +53,8 @@ class MessageSender:
     made when it is first needed. What dead senders of this host left there is sent too, under their own
     names.
 
-    `agent` makes the route by an agent of the node, which comes before all of `where`.
+    `agent` makes the route by an agent of the node, which comes before all of `where`. For
+    `on_acknowledgement` and `ends_when_shut_out` see Link.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class MessageSender:
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
         fallback_after: float = FALLBACK_AFTER_S,
         agent: Callable[[Flow], Route] | None = None,
+        on_acknowledgement: Callable[[pb.Acknowledgement], None] | None = None,
+        ends_when_shut_out: bool = False,
     ) -> None:
         specs = as_specs(where)
         self.address = specs[0].address
@@ -89,7 +93,14 @@ class MessageSender:
         )
         self._is_stopped = False
         first = [] if agent is None else [agent]
-        self._link = Link([*first, *openers_of(specs)], self._outbox, self._changed, fallback_after)
+        self._link = Link(
+            [*first, *openers_of(specs)],
+            self._outbox,
+            self._changed,
+            fallback_after,
+            on_acknowledgement=on_acknowledgement,
+            ends_when_shut_out=ends_when_shut_out,
+        )
 
     @property
     def counts(self) -> Counts:
@@ -109,14 +120,21 @@ class MessageSender:
         return self._outbox.trouble
 
     @property
+    def shut_out(self) -> str | None:
+        """Why no attempt can succeed, when that ended it."""
+        with self._changed:
+            return self._link.shut_out
+
+    @property
     def is_done(self) -> bool:
         """Whether all that was given so far is acknowledged or lost."""
         with self._changed:
             return self._outbox.is_done
 
-    def add(self, message: Encoded, timeout: float | None = None) -> bool:
+    def add(self, message: Encoded, timeout: float | None = None) -> int:
         """Takes a message. While the buffer is full and there is no spool it waits, `timeout` seconds at most
-        (None: as long as it takes). Returns whether the message was taken; after `close` none is."""
+        (None: as long as it takes). Returns the message's sequence; 0 when it was not taken, as after
+        `close`."""
         outbox = self._outbox
         size = len(message.data)
         with self._changed:
@@ -125,12 +143,13 @@ class MessageSender:
                     self._changed.notify_all()
                 self._changed.wait_for(lambda: self._takes_none or outbox.has_room(size), timeout)
                 if not outbox.has_room(size):
-                    return False
+                    return 0
             if self._takes_none:
-                return False
+                return 0
             if outbox.put(message):
                 self._changed.notify_all()
-            return True
+            # Messages get their numbers later, in the order in which they were given.
+            return outbox.given
 
     def add_lost(self, kind: str = "", count: int = 1) -> None:
         """Tells the collector of messages that it will never get. `kind` is as Parsl names it; empty when
@@ -144,7 +163,7 @@ class MessageSender:
         with self._changed:
             self._outbox.flushing += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_stopped or self._outbox.is_done, timeout)
+            self._changed.wait_for(lambda: self._is_ended or self._outbox.is_done, timeout)
             self._outbox.flushing -= 1
             return self._outbox.is_done
 
@@ -154,7 +173,7 @@ class MessageSender:
         with self._changed:
             self._outbox.is_closing = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_stopped or self._outbox.is_over, timeout)
+            self._changed.wait_for(lambda: self._is_ended or self._outbox.is_over, timeout)
             if not self._outbox.is_over:
                 self._outbox.spill_rest()
             self._is_stopped = True
@@ -168,5 +187,9 @@ class MessageSender:
             return self._outbox.is_over and self._outbox.is_done
 
     @property
+    def _is_ended(self) -> bool:
+        return self._is_stopped or self._link.shut_out is not None
+
+    @property
     def _takes_none(self) -> bool:
-        return self._is_stopped or self._outbox.is_closing
+        return self._is_ended or self._outbox.is_closing

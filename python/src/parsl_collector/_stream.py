@@ -19,6 +19,9 @@ logger = logger_of(__name__)
 CONNECT_TIMEOUT_S = 10.0
 """Longest that one attempt to connect may take: a peer that accepts and never speaks must not hold us."""
 
+_SHUT_OUT = frozenset(("UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND"))
+"""Statuses that say: another token, or another address."""
+
 
 class StreamRoute:
     """Streams to the collector that `way` leads to."""
@@ -53,9 +56,12 @@ class StreamRoute:
                     self._flow.acknowledge(acknowledgement)
             return "the collector ended the stream"
         except grpc.RpcError as e:
+            reason = f"{e.code().name}: {e.details()}"
             if e.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 self._flow.refuse(e.details())
-            return f"{e.code().name}: {e.details()}"
+            elif e.code().name in _SHUT_OUT:
+                self._flow.shut(reason)
+            return reason
         except Exception as e:
             # A peer that is no collector may answer anything; the next attempt may find one.
             logger.exception("monitoring: an answer from %s makes no sense", self._way.address)

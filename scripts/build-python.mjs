@@ -1,0 +1,106 @@
+/** Builds the Python package, a wheel and an sdist, with the whole collector inside: its program as one file, and
+ *  beside it what that reads while it runs. The package needs no npm then, only a Node.
+ *
+ *  usage: node scripts/build-python.mjs [DIRECTORY]
+ *
+ *  DIRECTORY is where both are put; python/dist unless it is named. */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+
+import { build } from "esbuild";
+
+import { endChildrenWithUs, runToEnd } from "./lib/child.mjs";
+import { Problem, runScript } from "./lib/problem.mjs";
+import { leastNode, root, venvPython } from "./lib/repository.mjs";
+
+const boundSeconds = 5 * 60;
+
+/** What packages read beside their code, by their places under node_modules: schemas, and SQLite for each platform
+ *  that the Python package runs on. It wants fork and Unix sockets, so there is none for Windows. */
+const assets = [
+  "@grpc/grpc-js/proto/channelz.proto",
+  "grpc-health-check/proto",
+  "@grpc/reflection/build/proto/grpc",
+  ...["linux-x64", "linux-arm64", "linuxmusl-x64", "linuxmusl-arm64", "darwin-x64", "darwin-arm64"].map(
+    (platform) => `better-sqlite3/prebuilds/${platform}.node`,
+  ),
+];
+
+/** Packages look for their assets from `__dirname`, which a bundle in ESM has not: it becomes the package's folder beside
+ *  the bundle. */
+const withAssetsBesideIt = {
+  name: "with-assets-beside-it",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/node_modules\/.*\.c?js$/ }, ({ path }) => {
+      const folder = JSON.stringify(dirname(relative(join(root, "node_modules"), path)));
+      const beside = `require("path").join(besideBundle, ${folder})`;
+      return { contents: readFileSync(path, "utf8").replace(/\b__dirname\b/g, beside) };
+    });
+  },
+};
+
+const target = resolve(process.argv[2] ?? join(root, "python", "dist"));
+
+endChildrenWithUs();
+await runScript("build:python", async () => {
+  const stage = mkdtempSync(join(tmpdir(), "parsl-collector-python-"));
+  try {
+    for (const name of ["pyproject.toml", "README.md", "src"]) {
+      cpSync(join(root, "python", name), join(stage, name), {
+        recursive: true,
+        filter: (path) => !/__pycache__|\.egg-info/.test(path),
+      });
+    }
+    await bundle(join(stage, "src", "parsl_collector", "_program"));
+    await pack(stage);
+  } finally {
+    rmSync(stage, { recursive: true, force: true });
+  }
+});
+
+/** Puts the program into `directory`, at the place that it has in the repository: so it finds package.json, and itself
+ *  where it starts itself again. */
+async function bundle(directory) {
+  const main = join(directory, "build", "src", "cli", "main.js");
+  const compiled = join(root, "build", "src");
+  if (!existsSync(compiled)) throw new Problem(`bundle ${compiled}: it is not there; run \`npm run build\``);
+  await build({
+    stdin: {
+      contents: `
+        import { isMainThread } from "node:worker_threads";
+        await (isMainThread ? import("./cli/main.js") : import("./server/sinks/sqlite/writer-thread.js"));`,
+      resolveDir: compiled,
+    },
+    outfile: main,
+    bundle: true,
+    platform: "node",
+    target: `node${leastNode}`,
+    format: "esm",
+    minifySyntax: true,
+    legalComments: "eof",
+    // For packages in CommonJS, which have no `import`.
+    banner: {
+      js:
+        'import { createRequire } from "node:module"; const require = createRequire(import.meta.url); ' +
+        "const besideBundle = import.meta.dirname;",
+    },
+    plugins: [withAssetsBesideIt],
+  });
+  // The sink starts its writer from a file of this name; the bundle is that thread too.
+  writeFileSync(join(dirname(main), "writer-thread.js"), 'import "./main.js";\n');
+  for (const asset of assets) {
+    const place = join(dirname(main), asset);
+    mkdirSync(dirname(place), { recursive: true });
+    cpSync(join(root, "node_modules", asset), place, { recursive: true });
+  }
+  const { name, version, type } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  writeFileSync(join(directory, "package.json"), `${JSON.stringify({ name, version, type })}\n`);
+}
+
+async function pack(stage) {
+  const command = ["-m", "build", "--no-isolation", "--outdir", target, stage];
+  const ended = await runToEnd(venvPython, command, { boundSeconds });
+  if (ended.code !== 0) throw new Problem("pack the wheel: see what Python's build says above", ended.output);
+  process.stdout.write(`${ended.output.trimEnd().split("\n").at(-1)}\n`);
+}

@@ -20,6 +20,8 @@ import (
 // The collector takes requests of 64 MiB, and a text that is cut to fit is better cut long before.
 const maxMessageBytes = 32 << 20
 
+//go:generate ../../node_modules/.bin/buf generate ../.. --template buf.gen.yaml
+
 // ErrClosed is what Send returns after Close.
 var ErrClosed = errors.New("the client is closed")
 

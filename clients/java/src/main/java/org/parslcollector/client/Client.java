@@ -1,9 +1,6 @@
 package org.parslcollector.client;
 
-import com.google.protobuf.InvalidProtocolBufferException;
-import io.grpc.ChannelCredentials;
 import io.grpc.Grpc;
-import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.Status;
 import java.lang.System.Logger.Level;
@@ -21,25 +18,35 @@ import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.parslcollector.client.Window.Cut;
 import org.parslcollector.v1.Acknowledgement;
 import org.parslcollector.v1.ClosingNote;
 import org.parslcollector.v1.Envelope;
 import org.parslcollector.v1.MonitoringMessage;
 import org.parslcollector.v1.Rejection;
-import org.parslcollector.v1.UnreadableMessage;
 
 /**
- * Sends messages to a collector and keeps each until it is acknowledged, over as many connections as that
- * takes. An acknowledged message is on the collector's disk exactly once. Safe to use from many threads.
+ * Sends messages to a collector and keeps each until it is acknowledged, over as many connections
+ * as that takes. An acknowledged message is on the collector's disk exactly once. Safe to use from
+ * many threads.
  *
- * <p>Close it: its thread does not keep the JVM alive, and what is not acknowledged when that ends is lost.
+ * <p>Close it: its thread does not keep the JVM alive, and what is not acknowledged when that ends
+ * is lost.
  */
 public final class Client implements AutoCloseable {
-  /** What a client keeps before {@link #send} waits, in bytes, where the builder is not told otherwise. */
+  /**
+   * What a client keeps before {@link #send} waits, in bytes, where the builder is not told
+   * otherwise.
+   */
   public static final long DEFAULT_BUFFER_BYTES = 32L * 1024 * 1024;
 
-  /** Largest message, in bytes. A collector takes requests of 64 MiB, and would refuse a larger one for ever. */
+  /**
+   * Largest message, in bytes. A collector takes requests of 64 MiB, and would refuse a larger one
+   * for ever.
+   */
   public static final int MOST_MESSAGE_BYTES = 32 * 1024 * 1024;
 
   /** Longest that {@link #close()} waits for the last acknowledgement. */
@@ -96,15 +103,18 @@ public final class Client implements AutoCloseable {
   /** Attempts that failed since the last acknowledgement. */
   private int failures;
 
-  /** What became of a client's messages: given to {@link #send}, on the collector's disk, and of those kept as rejected. */
+  /**
+   * What became of a client's messages: given to {@link #send}, on the collector's disk, and of
+   * those kept as rejected.
+   */
   public record Counts(long sent, long acknowledged, long rejected) {}
 
   /** Begins a client of the collector at {@code host:port}. */
-  public static Builder builder(String address) {
-    return new Builder(address);
+  public static ClientBuilder builder(String address) {
+    return new ClientBuilder(address);
   }
 
-  private Client(Builder options) {
+  Client(ClientBuilder options) {
     address = options.address;
     token = options.token;
     bufferBytes = options.bufferBytes;
@@ -120,7 +130,8 @@ public final class Client implements AutoCloseable {
             .build();
     channels =
         Grpc.newChannelBuilder(address, options.credentials)
-            // gRPC's own retries keep what was sent on a long stream for ever; we resume by sequence.
+            // gRPC's own retries keep what was sent on a long stream for ever; we resume by
+            // sequence.
             .disableRetry()
             // Clusters set a proxy on compute nodes, which knows nothing of the collector.
             .proxyDetector(target -> null)
@@ -154,8 +165,8 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Takes a message, and returns at once while the buffer has room; waits for acknowledgements otherwise, for
-   * as long as the collector is away. Messages are sent in the order of the calls.
+   * Takes a message, and returns at once while the buffer has room; waits for acknowledgements
+   * otherwise, for as long as the collector is away. Messages are sent in the order of the calls.
    *
    * @throws IllegalArgumentException when the message is larger than {@link #MOST_MESSAGE_BYTES}
    * @throws IllegalStateException when the client is closed
@@ -166,12 +177,15 @@ public final class Client implements AutoCloseable {
     offer(message, FOREVER);
   }
 
-  /** Like {@link #send}, but waits {@code timeout} at most; returns whether the message was taken. */
+  /**
+   * Like {@link #send}, but waits {@code timeout} at most; returns whether the message was taken.
+   */
   public boolean offer(MonitoringMessage message, Duration timeout) throws InterruptedException {
-    byte[] bytes = encode(message);
+    byte[] bytes = Encoding.encode(message);
     if (bytes.length > MOST_MESSAGE_BYTES) {
       throw new IllegalArgumentException(
-          "send a message of %,d bytes: the most is %,d; cut its longest text".formatted(bytes.length, MOST_MESSAGE_BYTES));
+          "send a message of %,d bytes: the most is %,d; cut its longest text"
+              .formatted(bytes.length, MOST_MESSAGE_BYTES));
     }
     lock.lockInterruptibly();
     try {
@@ -202,14 +216,17 @@ public final class Client implements AutoCloseable {
     try {
       long last = window.lastSequence();
       if (!await(() -> window.acknowledged() >= last, timeout, "flush")) {
-        throw new TimeoutException("flush within " + timeout + ": " + left());
+        throw late("flush", timeout);
       }
     } finally {
       lock.unlock();
     }
   }
 
-  /** {@link #close(Duration)} within {@link #CLOSE_TIMEOUT}; throws a {@link CollectorException} when that is not enough. */
+  /**
+   * {@link #close(Duration)} within {@link #CLOSE_TIMEOUT}; throws a {@link CollectorException}
+   * when that is not enough.
+   */
   @Override
   public void close() {
     try {
@@ -223,11 +240,12 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Sends what is left and the closing note, by which the collector can prove that nothing is missing, and
-   * returns when all of it is acknowledged and the stream has ended. Closing again has the same outcome.
+   * Sends what is left and the closing note, by which the collector can prove that nothing is
+   * missing, and returns when all of it is acknowledged and the stream has ended. Closing again has
+   * the same outcome.
    *
-   * @throws TimeoutException when that takes longer: the client gives up, and the message says how many
-   *     messages are left
+   * @throws TimeoutException when that takes longer: the client gives up, and the message says how
+   *     many messages are left
    * @throws CollectorException when the client has failed for good
    */
   public void close(Duration timeout) throws InterruptedException, TimeoutException {
@@ -240,7 +258,7 @@ public final class Client implements AutoCloseable {
       progress.signalAll();
       // Should the collector have everything and not end the stream, nothing is lost.
       if (!await(() -> isOver, timeout, "close") && !window.isFinished()) {
-        TimeoutException late = new TimeoutException("close within " + timeout + ": " + left());
+        TimeoutException late = late("close", timeout);
         failure = new CollectorException(late.getMessage(), late);
         throw late;
       }
@@ -253,8 +271,11 @@ public final class Client implements AutoCloseable {
     }
   }
 
-  /** Waits until the condition holds; false when that takes too long. Throws what ended the client. */
-  private boolean await(BooleanSupplier condition, Duration timeout, String act) throws InterruptedException {
+  /**
+   * Waits until the condition holds; false when that takes too long. Throws what ended the client.
+   */
+  private boolean await(BooleanSupplier condition, Duration timeout, String act)
+      throws InterruptedException {
     long nanos = timeout.toNanos();
     while (true) {
       if (failure != null) {
@@ -270,9 +291,14 @@ public final class Client implements AutoCloseable {
     }
   }
 
+  private TimeoutException late(String act, Duration timeout) {
+    return new TimeoutException(
+        act + " the client of collector " + address + " within " + timeout + ": " + left());
+  }
+
   private String left() {
-    return "%,d of %,d messages are not acknowledged by collector %s"
-        .formatted(window.unacknowledged(), window.lastSequence(), address);
+    return "%,d of %,d messages are not acknowledged"
+        .formatted(window.unacknowledged(), window.lastSequence());
   }
 
   private void run() {
@@ -292,7 +318,7 @@ public final class Client implements AutoCloseable {
 
   /** One connection, from the attempt to make it to its end. */
   private Status stream() throws InterruptedException {
-    EnvelopeStream stream = new EnvelopeStream(channels.build(), token, lock, work);
+    EnvelopeStream stream = unlocked(() -> new EnvelopeStream(channels.build(), token, lock, work));
     try {
       long nanos = CONNECT_TIMEOUT.toNanos();
       while (!stream.isConnected() && stream.end() == null && !isDone()) {
@@ -334,7 +360,7 @@ public final class Client implements AutoCloseable {
     if (cut.isLast()) {
       said.setClosingNote(ClosingNote.newBuilder().setLastSequence(window.lastSequence()));
     }
-    stream.send(said.build(), cut.messages());
+    stream.send(Encoding.request(said.build(), cut.messages()));
   }
 
   private void acknowledge(EnvelopeStream stream, Acknowledgement acknowledgement) {
@@ -353,7 +379,8 @@ public final class Client implements AutoCloseable {
     }
     for (Rejection rejection : acknowledgement.getRejectionsList()) {
       long sequence = rejection.getSequence();
-      MonitoringMessage message = decode(cut.messages().get(Math.toIntExact(sequence - cut.first())));
+      MonitoringMessage message =
+          Encoding.decode(cut.messages().get(Math.toIntExact(sequence - cut.first())));
       tell(() -> listener.rejected(sequence, message, rejection.getReason()));
     }
   }
@@ -365,7 +392,9 @@ public final class Client implements AutoCloseable {
     }
     String reason = describe(end);
     String cure = CURES.get(end.getCode());
-    boolean isFatal = cure != null || (isRefusal(end) && !window.setAside(bytes -> unreadable(bytes, reason)));
+    boolean isFatal =
+        cure != null
+            || (isRefusal(end) && !window.setAside(bytes -> Encoding.unreadable(bytes, reason)));
     if (isFatal) {
       String help = cure == null ? "" : "; " + cure;
       failure = new CollectorException(reason + help + "; " + left(), end.asException());
@@ -380,22 +409,38 @@ public final class Client implements AutoCloseable {
   }
 
   private String describe(Status end) {
-    String description = end.isOk() ? "the collector ended it" : Objects.toString(end.getDescription(), "");
-    String cause = end.getCause() == null ? "" : ": " + end.getCause().getMessage();
-    return "stream to collector " + address + ": " + end.getCode() + ": " + description + cause;
+    String description = end.isOk() ? "the collector ended it" : end.getDescription();
+    Throwable cause = end.getCause();
+    while (cause != null && cause.getCause() != null) {
+      cause = cause.getCause(); // the first says only that TLS, say, has a problem
+    }
+    return Stream.of(
+            "stream to collector " + address,
+            end.getCode().toString(),
+            description == null ? null : description.lines().findFirst().orElse(null),
+            cause == null ? null : cause.getMessage())
+        .filter(Objects::nonNull)
+        .collect(Collectors.joining(": "));
   }
 
-  /** Whether what was sent will never be taken. A peer without room has one of these statuses too. */
+  /**
+   * Whether what was sent will never be taken. A peer without room has one of these statuses too.
+   */
   private static boolean isRefusal(Status end) {
     return end.getCode() == Status.Code.INVALID_ARGUMENT
         || (end.getCode() == Status.Code.RESOURCE_EXHAUSTED
             && Objects.toString(end.getDescription(), "").contains("larger than max"));
   }
 
-  /** Drawn between the shortest and a ceiling that doubles: senders that lost one collector must not come back as one. */
+  /**
+   * Drawn between the shortest and a ceiling that doubles: senders that lost one collector must not
+   * come back as one.
+   */
   private void pause() throws InterruptedException {
     long ceiling = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS << Math.min(failures, 10));
-    long nanos = TimeUnit.MILLISECONDS.toNanos(ThreadLocalRandom.current().nextLong(SHORTEST_PAUSE_MS, ceiling));
+    long nanos =
+        TimeUnit.MILLISECONDS.toNanos(
+            ThreadLocalRandom.current().nextLong(SHORTEST_PAUSE_MS, ceiling));
     while (nanos > 0 && !isDone()) {
       nanos = closing.awaitNanos(nanos);
     }
@@ -403,34 +448,25 @@ public final class Client implements AutoCloseable {
 
   /** Calls a listener, which may take its time, or throw. */
   private void tell(Runnable event) {
+    unlocked(
+        () -> {
+          try {
+            event.run();
+          } catch (RuntimeException e) {
+            System.getLogger(Client.class.getName()).log(Level.WARNING, "a listener failed", e);
+          }
+          return null;
+        });
+  }
+
+  /** Does what may take long, while callers can go on. */
+  private <T> T unlocked(Supplier<T> act) {
     lock.unlock();
     try {
-      event.run();
-    } catch (RuntimeException e) {
-      System.getLogger(Client.class.getName()).log(Level.WARNING, "a listener failed", e);
+      return act.get();
     } finally {
       lock.lock();
     }
-  }
-
-  /** The message as it stands in an envelope's bytes. */
-  private static byte[] encode(MonitoringMessage message) {
-    return Envelope.newBuilder().addMessages(message).build().toByteArray();
-  }
-
-  private static MonitoringMessage decode(byte[] message) {
-    try {
-      return Envelope.parseFrom(message).getMessages(0);
-    } catch (InvalidProtocolBufferException e) {
-      throw new IllegalStateException("a message that this client encoded", e);
-    }
-  }
-
-  /** What takes the place of a message that was refused, so that its sequence is no hole. */
-  private static byte[] unreadable(byte[] refused, String reason) {
-    String text = decode(refused).getKindCase() + " of " + refused.length + " bytes";
-    UnreadableMessage.Builder unreadable = UnreadableMessage.newBuilder().setReason("refused on its way: " + reason).setText(text);
-    return encode(MonitoringMessage.newBuilder().setUnreadableMessage(unreadable).build());
   }
 
   private static String thisHost() {
@@ -438,75 +474,6 @@ public final class Client implements AutoCloseable {
       return InetAddress.getLocalHost().getHostName();
     } catch (UnknownHostException e) {
       return ""; // as unknown as it is to the system
-    }
-  }
-
-  /** The options of a client. Plaintext and without a token unless told otherwise. */
-  public static final class Builder {
-    private final String address;
-    private String runId = "";
-    private String hostname;
-    private long bufferBytes = DEFAULT_BUFFER_BYTES;
-    private ChannelCredentials credentials = InsecureChannelCredentials.create();
-    private String serverName;
-    private String token;
-    private Listener listener = new Listener() {};
-
-    private Builder(String address) {
-      this.address = Objects.requireNonNull(address, "address");
-    }
-
-    /** The run of every message that names none. */
-    public Builder runId(String runId) {
-      this.runId = Objects.requireNonNull(runId, "runId");
-      return this;
-    }
-
-    /** The host of every message that names none. This host's name by default; empty when you relay. */
-    public Builder hostname(String hostname) {
-      this.hostname = Objects.requireNonNull(hostname, "hostname");
-      return this;
-    }
-
-    /** Bytes of messages that are kept before {@link Client#send} waits; {@link #DEFAULT_BUFFER_BYTES} by default. */
-    public Builder bufferBytes(long bufferBytes) {
-      if (bufferBytes < 0) {
-        throw new IllegalArgumentException("bufferBytes: expected 0 or more, got " + bufferBytes);
-      }
-      this.bufferBytes = bufferBytes;
-      return this;
-    }
-
-    /**
-     * TLS: {@code TlsChannelCredentials.newBuilder().trustManager(new File("collector.crt")).build()}, with
-     * {@code keyManager} for a certificate of your own.
-     */
-    public Builder credentials(ChannelCredentials credentials) {
-      this.credentials = Objects.requireNonNull(credentials, "credentials");
-      return this;
-    }
-
-    /** The name that the collector's certificate must have, where you know the host by another. */
-    public Builder serverName(String serverName) {
-      this.serverName = serverName;
-      return this;
-    }
-
-    /** The token that every call shows. */
-    public Builder token(String token) {
-      this.token = token;
-      return this;
-    }
-
-    /** Is told of rejected messages and of trouble with the connection; writes both to the log by default. */
-    public Builder listener(Listener listener) {
-      this.listener = Objects.requireNonNull(listener, "listener");
-      return this;
-    }
-
-    /** Returns at once: the connection is made in the background, and made again for ever. */
-    public Client connect() {
-      return new Client(this);
     }
   }
 }

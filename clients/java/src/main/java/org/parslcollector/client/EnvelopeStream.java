@@ -1,7 +1,5 @@
 package org.parslcollector.client;
 
-import com.google.protobuf.CodedOutputStream;
-import com.google.protobuf.WireFormat;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.ManagedChannel;
@@ -9,23 +7,18 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import java.io.ByteArrayInputStream;
-import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.util.ArrayDeque;
-import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.Lock;
 import org.parslcollector.v1.Acknowledgement;
 import org.parslcollector.v1.CollectorServiceGrpc;
-import org.parslcollector.v1.Envelope;
-import org.parslcollector.v1.StreamMessagesRequest;
 import org.parslcollector.v1.StreamMessagesResponse;
 
 /**
- * One stream to the collector, on a connection of its own. What comes is kept until it is asked for; the
- * condition tells of it. All but the constructor is for the holder of the lock.
+ * One stream to the collector, on a connection of its own. What comes is kept until it is asked
+ * for; the condition tells of it. All but the constructor is for the holder of the lock.
  */
 final class EnvelopeStream extends ClientCall.Listener<StreamMessagesResponse> {
   private static final Metadata.Key<String> AUTHORIZATION =
@@ -33,8 +26,9 @@ final class EnvelopeStream extends ClientCall.Listener<StreamMessagesResponse> {
 
   /** Requests are bytes already: each message is encoded once, and resent as it is. */
   private static final MethodDescriptor<byte[], StreamMessagesResponse> METHOD =
-      CollectorServiceGrpc.getStreamMessagesMethod()
-          .toBuilder(new BytesMarshaller(), CollectorServiceGrpc.getStreamMessagesMethod().getResponseMarshaller())
+      CollectorServiceGrpc.getStreamMessagesMethod().toBuilder(
+              new BytesMarshaller(),
+              CollectorServiceGrpc.getStreamMessagesMethod().getResponseMarshaller())
           .build();
 
   private final ManagedChannel channel;
@@ -72,25 +66,8 @@ final class EnvelopeStream extends ClientCall.Listener<StreamMessagesResponse> {
     return !isCancelled && !isHalfClosed && end == null && call.isReady();
   }
 
-  /** Sends one envelope: {@code head} with the messages, each encoded as an envelope that has only it. */
-  void send(Envelope head, List<byte[]> messages) {
-    // In protobuf the bytes of two parts of a message, one after the other, are the bytes of both together.
-    int size = head.getSerializedSize() + messages.stream().mapToInt(m -> m.length).sum();
-    int field = StreamMessagesRequest.ENVELOPE_FIELD_NUMBER;
-    byte[] request =
-        new byte[CodedOutputStream.computeTagSize(field) + CodedOutputStream.computeUInt32SizeNoTag(size) + size];
-    CodedOutputStream out = CodedOutputStream.newInstance(request);
-    try {
-      out.writeTag(field, WireFormat.WIRETYPE_LENGTH_DELIMITED);
-      out.writeUInt32NoTag(size);
-      head.writeTo(out);
-      for (byte[] message : messages) {
-        out.writeRawBytes(message);
-      }
-      out.checkNoSpaceLeft();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e); // not into memory
-    }
+  /** Sends a request, which {@link Encoding#request} made. */
+  void send(byte[] request) {
     call.sendMessage(request);
   }
 

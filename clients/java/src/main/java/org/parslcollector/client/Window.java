@@ -8,9 +8,9 @@ import java.util.List;
 import java.util.function.UnaryOperator;
 
 /**
- * A sender's messages from the moment that they are taken until they are acknowledged: numbers them, cuts
- * envelopes, and starts again at the first that is not acknowledged when a connection breaks. Knows no
- * clock, no lock and no wire.
+ * A sender's messages from the moment that they are taken until they are acknowledged: numbers
+ * them, cuts envelopes, and starts again at the first that is not acknowledged when a connection
+ * breaks. Knows no clock, no lock and no wire.
  */
 final class Window {
   static final int ENVELOPE_MESSAGES = 500;
@@ -21,7 +21,10 @@ final class Window {
   /** Envelopes that may be unacknowledged: enough to keep the collector's writer busy. */
   private static final int ON_THE_WAY = 8;
 
-  /** What one envelope carries: consecutive messages, already encoded, and whether it has the closing note. */
+  /**
+   * What one envelope carries: consecutive messages, already encoded, and whether it has the
+   * closing note.
+   */
   record Cut(long first, List<byte[]> messages, boolean isLast) {
     /** Sequence of the last message; 0 when there is none. */
     long last() {
@@ -45,7 +48,9 @@ final class Window {
   private long bytes;
   private long waitingBytes;
 
-  /** Whether an acknowledgement came since the last cut: then a part-filled envelope need not wait. */
+  /**
+   * Whether an acknowledgement came since the last cut: then a part-filled envelope need not wait.
+   */
   private boolean answered;
 
   /** Messages up to this sequence travel alone, one after the other. */
@@ -159,9 +164,9 @@ final class Window {
   }
 
   /**
-   * The collector refuses something on its way for good. Rewinds, and lets what was on its way travel alone,
-   * or puts {@code replacement} of a message that did in its place. Returns false when that was refused
-   * too, or was no message: then no message is to blame.
+   * The collector refuses something on its way for good. Rewinds, and lets what was on its way
+   * travel alone, or puts {@code replacement} of a message that did in its place. Returns false
+   * when that was refused too, or was no message: then no message is to blame.
    */
   boolean setAside(UnaryOperator<byte[]> replacement) {
     Cut oldest = onTheWay.peekFirst();

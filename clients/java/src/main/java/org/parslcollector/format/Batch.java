@@ -6,7 +6,8 @@ import java.util.Optional;
 import org.parslcollector.format.Records.Entry;
 
 /**
- * A file of the filesystem radio: envelopes for a collector that shares a directory with the sender.
+ * A file of the filesystem radio: envelopes for a collector that shares a directory with the
+ * sender.
  *
  * @param envelopes the bytes of each {@code Envelope}, up to the first fault
  * @param fault why the file is no batch, or not a whole one
@@ -27,7 +28,8 @@ public record Batch(List<ByteString> envelopes, Optional<Fault> fault) {
 
   /** The bytes of a file with these envelopes. */
   public static ByteString encode(List<ByteString> envelopes) {
-    return Records.write(MAGIC, envelopes.stream().map(e -> new Entry(Records.ENVELOPE, e)).toList());
+    return Records.write(
+        MAGIC, envelopes.stream().map(e -> new Entry(Records.ENVELOPE, e)).toList());
   }
 
   /** What a file holds. Records of unknown kinds are skipped. */
@@ -37,7 +39,11 @@ public record Batch(List<ByteString> envelopes, Optional<Fault> fault) {
     }
     return Records.read(MAGIC, file)
         .map(read -> new Batch(read.envelopes(), faultOf(read)))
-        .orElseGet(() -> new Batch(List.of(), Optional.of(MAGIC.startsWith(file) ? Fault.TRUNCATED : Fault.FOREIGN)));
+        .orElseGet(
+            () ->
+                new Batch(
+                    List.of(),
+                    Optional.of(MAGIC.startsWith(file) ? Fault.TRUNCATED : Fault.FOREIGN)));
   }
 
   private static Optional<Fault> faultOf(Records.Contents read) {

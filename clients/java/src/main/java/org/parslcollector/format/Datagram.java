@@ -56,14 +56,16 @@ public record Datagram(ByteString stream, long counter, ByteString envelope) {
       throw new RefusedException("malformed");
     }
     // In constant time: how long it takes must not tell a forger how much of the HMAC is right.
-    if (!MessageDigest.isEqual(bytes.substring(MAC_AT, STREAM_AT).toByteArray(), macOf(key, datagram))) {
+    if (!MessageDigest.isEqual(
+        bytes.substring(MAC_AT, STREAM_AT).toByteArray(), macOf(key, datagram))) {
       throw new RefusedException("forged");
     }
     long counter = ByteBuffer.wrap(datagram).getLong(COUNTER_AT);
     if (counter < 1 || counter > MOST_COUNTER) {
       throw new RefusedException("malformed");
     }
-    return new Datagram(bytes.substring(STREAM_AT, COUNTER_AT), counter, bytes.substring(HEAD_BYTES));
+    return new Datagram(
+        bytes.substring(STREAM_AT, COUNTER_AT), counter, bytes.substring(HEAD_BYTES));
   }
 
   private static byte[] macOf(byte[] key, byte[] datagram) {

@@ -29,7 +29,9 @@ final class Records {
       return entries.stream().filter(e -> e.kind() == ENVELOPE).map(Entry::payload).toList();
     }
 
-    /** Whether the file ends before the record that the rest begins; otherwise a checksum is wrong. */
+    /**
+     * Whether the file ends before the record that the rest begins; otherwise a checksum is wrong.
+     */
     boolean isTruncated() {
       return rest.size() < HEAD_BYTES || lengthIn(rest) > rest.size() - HEAD_BYTES;
     }
@@ -41,7 +43,9 @@ final class Records {
       magic.writeTo(file);
       for (Entry entry : entries) {
         ByteBuffer head = ByteBuffer.allocate(HEAD_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-        head.putInt(entry.payload().size()).putInt(checksum(entry.kind(), entry.payload())).put(entry.kind());
+        head.putInt(entry.payload().size())
+            .putInt(checksum(entry.kind(), entry.payload()))
+            .put(entry.kind());
         file.write(head.array());
         entry.payload().writeTo(file);
       }
@@ -51,7 +55,10 @@ final class Records {
     return file.toByteString();
   }
 
-  /** Everything up to the first record that is short or fails its checksum; empty for another format. */
+  /**
+   * Everything up to the first record that is short or fails its checksum; empty for another
+   * format.
+   */
   static Optional<Contents> read(ByteString magic, ByteString file) {
     if (!file.startsWith(magic)) {
       return Optional.empty();

@@ -9,7 +9,8 @@ import org.parslcollector.format.Records.Entry;
 /**
  * A file of a spool: what a sender keeps on its own disk while the collector is away.
  *
- * @param owner the process that writes it: JSON of sender_id, run_id, hostname, pid and process_started
+ * @param owner the process that writes it: JSON of sender_id, run_id, hostname, pid and
+ *     process_started
  * @param envelopes the bytes of each {@code Envelope} that is whole
  * @param restBytes bytes behind them that are no whole record: torn off by a crash, or damaged
  */
@@ -27,6 +28,11 @@ public record Segment(String owner, List<ByteString> envelopes, int restBytes) {
   public static Optional<Segment> decode(ByteString file) {
     return Records.read(MAGIC, file)
         .filter(read -> !read.entries().isEmpty() && read.entries().get(0).kind() == Records.OWNER)
-        .map(read -> new Segment(read.entries().get(0).payload().toStringUtf8(), read.envelopes(), read.rest().size()));
+        .map(
+            read ->
+                new Segment(
+                    read.entries().get(0).payload().toStringUtf8(),
+                    read.envelopes(),
+                    read.rest().size()));
   }
 }

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.concurrent.TimeoutException;
 import org.parslcollector.client.Client;
+import org.parslcollector.client.ClientBuilder;
 import org.parslcollector.v1.MonitoringMessage;
 import org.parslcollector.v1.ResourceInfo;
 import org.parslcollector.v1.WorkflowEnd;
@@ -14,8 +15,8 @@ import org.parslcollector.v1.WorkflowInfo;
 import org.parslcollector.v1.WorkflowStart;
 
 /**
- * Sends COUNT messages, as every client of this repository does, for {@code npm run interop} to compare what
- * the collector has of them.
+ * Sends COUNT messages, as every client of this repository does, for {@code npm run interop} to
+ * compare what the collector has of them.
  */
 public final class Interop {
   /** Longer than the run may take: it ends a client that hangs, and says what is left. */
@@ -23,21 +24,23 @@ public final class Interop {
 
   private Interop() {}
 
-  public static void main(String[] args) throws InterruptedException, IOException, TimeoutException {
+  public static void main(String[] args)
+      throws InterruptedException, IOException, TimeoutException {
     if (args.length != 4) {
       System.err.println("usage: Interop ADDRESS RUN_ID COUNT LANGUAGE");
       System.exit(1);
     }
     int count = Integer.parseInt(args[2]);
     String language = args[3];
-    Client.Builder options =
+    ClientBuilder options =
         Client.builder(args[0])
             .runId(args[1])
             .hostname("interop-" + language)
             .token(System.getenv("PARSL_COLLECTOR_TOKEN"));
     String caFile = System.getenv("PARSL_COLLECTOR_CA_FILE");
     if (caFile != null) {
-      options.credentials(TlsChannelCredentials.newBuilder().trustManager(new File(caFile)).build());
+      options.credentials(
+          TlsChannelCredentials.newBuilder().trustManager(new File(caFile)).build());
     }
     Client client = options.connect();
     long began = System.nanoTime();
@@ -67,7 +70,9 @@ public final class Interop {
               .setHost("interop-" + language)
               .setPythonVersion("none")
               .setParslVersion("none");
-      return MonitoringMessage.newBuilder().setWorkflowInfo(WorkflowInfo.newBuilder().setStart(start)).build();
+      return MonitoringMessage.newBuilder()
+          .setWorkflowInfo(WorkflowInfo.newBuilder().setStart(start))
+          .build();
     }
     if (n == count) {
       WorkflowEnd.Builder end =
@@ -76,7 +81,9 @@ public final class Interop {
               .setTasksFailedCount(0)
               .setTimeCompleted(at(n))
               .setRundir("/interop");
-      return MonitoringMessage.newBuilder().setWorkflowInfo(WorkflowInfo.newBuilder().setEnd(end)).build();
+      return MonitoringMessage.newBuilder()
+          .setWorkflowInfo(WorkflowInfo.newBuilder().setEnd(end))
+          .build();
     }
     ResourceInfo.Builder sample =
         ResourceInfo.newBuilder()
@@ -93,6 +100,9 @@ public final class Interop {
 
   /** n ms and 123 us after the beginning of 2026. */
   private static Timestamp at(int n) {
-    return Timestamp.newBuilder().setSeconds(1767225600 + n / 1000).setNanos(n % 1000 * 1_000_000 + 123_000).build();
+    return Timestamp.newBuilder()
+        .setSeconds(1767225600 + n / 1000)
+        .setNanos(n % 1000 * 1_000_000 + 123_000)
+        .build();
   }
 }

@@ -33,7 +33,8 @@ class VectorsTest {
 
   @ParameterizedTest(name = "{0}")
   @MethodSource("envelopes")
-  void anEnvelopeIsTheSameBytesAfterParsingItOrItsJson(String name, JsonObject vector) throws IOException {
+  void anEnvelopeIsTheSameBytesAfterParsingItOrItsJson(String name, JsonObject vector)
+      throws IOException {
     ByteString bytes = bytesOf(vector, "envelope");
     Envelope.Builder fromJson = Envelope.newBuilder();
 
@@ -62,7 +63,9 @@ class VectorsTest {
         Optional.ofNullable(vector.get("fault")).map(JsonElement::getAsString),
         batch.fault().map(fault -> fault.name().toLowerCase()));
     assertIsWrittenAsRead("PCBATCH1", file);
-    assertEquals(new Batch(batch.envelopes(), Optional.empty()), Batch.decode(Batch.encode(batch.envelopes())));
+    assertEquals(
+        new Batch(batch.envelopes(), Optional.empty()),
+        Batch.decode(Batch.encode(batch.envelopes())));
   }
 
   static Stream<Arguments> segments() throws IOException {
@@ -110,7 +113,10 @@ class VectorsTest {
     byte[] key = bytesOf(vector, "key").toByteArray();
     byte[] sealed = bytesOf(vector, "datagram").toByteArray();
     Datagram datagram =
-        new Datagram(bytesOf(vector, "stream"), vector.get("counter").getAsLong(), bytesOf(vector, "envelope"));
+        new Datagram(
+            bytesOf(vector, "stream"),
+            vector.get("counter").getAsLong(),
+            bytesOf(vector, "envelope"));
 
     assertArrayEquals(sealed, datagram.seal(key));
     assertEquals(datagram, Datagram.open(key, sealed));
@@ -126,7 +132,8 @@ class VectorsTest {
     byte[] key = bytesOf(vector, "key").toByteArray();
     byte[] datagram = bytesOf(vector, "datagram").toByteArray();
 
-    Exception refusal = assertThrows(Datagram.RefusedException.class, () -> Datagram.open(key, datagram));
+    Exception refusal =
+        assertThrows(Datagram.RefusedException.class, () -> Datagram.open(key, datagram));
 
     assertEquals(vector.get("why").getAsString(), refusal.getMessage());
   }
@@ -136,7 +143,8 @@ class VectorsTest {
   }
 
   private static Stream<Arguments> elements(String file, String list) throws IOException {
-    return StreamSupport.stream(read(file).getAsJsonArray(list).spliterator(), false).map(Arguments::of);
+    return StreamSupport.stream(read(file).getAsJsonArray(list).spliterator(), false)
+        .map(Arguments::of);
   }
 
   private static JsonObject read(String file) throws IOException {

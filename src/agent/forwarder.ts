@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.js";
 import type { Disk } from "../base/disk.js";
 import { CollectorError, isRefusal, reasonOf } from "../base/errors.js";
 import { Fifo } from "../client/fifo.js";
-import { Reconnect } from "../client/reconnect.js";
+import { Reconnect } from "../base/reconnect.js";
 import { Acknowledgement } from "../model/envelope.js";
 import type { Inbox, OutgoingEnvelope, RadioSender } from "../radios/radio.js";
 import { ownerHere } from "../spool/segment.js";

@@ -3,7 +3,7 @@ import type { Disk } from "../base/disk.js";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import type { RadioSender } from "../radios/radio.js";
 import { leftNames, sendLeft } from "../spool/left.js";
-import { Reconnect } from "./reconnect.js";
+import { Reconnect } from "../base/reconnect.js";
 
 export interface AdoptionOptions {
   readonly disk: Disk;

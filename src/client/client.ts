@@ -14,7 +14,7 @@ import type { Message } from "./message.js";
 import { defaultBufferBytes, defaultHostname, type ClientOptions, type ClientState } from "./options.js";
 import { Overflow } from "./overflow.js";
 import { Progress } from "./progress.js";
-import { Reconnect } from "./reconnect.js";
+import { Reconnect } from "../base/reconnect.js";
 import { Window, windowLimits, type Cut } from "./window.js";
 
 /** What became of a client's messages so far. */

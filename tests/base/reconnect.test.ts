@@ -1,7 +1,7 @@
 import test from "ava";
 import fc from "fast-check";
 
-import { longestPauseMs, Reconnect, shortestPauseMs } from "../../src/client/reconnect.js";
+import { longestPauseMs, Reconnect, shortestPauseMs } from "../../src/base/reconnect.js";
 
 test("the ceiling of the pauses doubles until the longest", (t) => {
   const reconnect = new Reconnect(() => 1);

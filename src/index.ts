@@ -8,6 +8,8 @@ export {
   type RejectedMessage,
   type RoadOption,
 } from "./client/options.js";
+export { subscribe, type SubscribeOptions } from "./radios/grpc/subscriber.js";
+export type { CommittedMessage, SubscribeResponse } from "./model/subscription.js";
 export { timestampFromDate, timestampFromMicros } from "./client/timestamps.js";
 export { CollectorError, type ErrorCode } from "./base/errors.js";
 export type { Clock } from "./base/clock.js";

@@ -22,6 +22,8 @@ export type ErrorCode =
   | "spool"
   /** An address that cannot be listened on. */
   | "listen"
+  /** What was asked for was there once, and is no longer. */
+  | "gone"
   /** The object was closed before. */
   | "closed"
   /** A fault of ours. */

@@ -8,6 +8,7 @@ import { defaultInFlight, defaultStreamsPerPeer } from "../radios/grpc/limits.js
 import { Collector } from "../server/collector.js";
 import { defaultUnhealthyAfterSeconds } from "../server/health.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
+import { defaultLogBytes } from "../server/sinks/sqlite/log-writer.js";
 import { defaultSendersPerRun } from "../server/sinks/sqlite/senders.js";
 import type { Durability, JournalMode } from "../server/sinks/sqlite/file.js";
 import {
@@ -39,6 +40,7 @@ interface ServeOptions extends ServerAccessOptions {
   readonly maxStreamsPerPeer: number;
   readonly maxInFlight: number;
   readonly maxSendersPerRun: number;
+  readonly logBytes: number;
   readonly logLevel: LogLevel;
 }
 
@@ -133,6 +135,12 @@ export function addServe(program: Command): void {
       parseCount,
       defaultSendersPerRun,
     )
+    .option(
+      "--log-bytes <bytes>",
+      "how much of what was committed is kept for those who subscribe, once somebody has",
+      parseCount,
+      defaultLogBytes,
+    )
     .addOption(
       new Option("--log-level <level>", "least level that is logged, on stderr")
         .choices(logLevels)
@@ -168,6 +176,7 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
           journalMode: options.journalMode,
           durability: options.durability,
           sendersPerRun: options.maxSendersPerRun,
+          logBytes: options.logBytes,
         },
         listen: options.listen,
         introspection: options.insecure || isLoopback(options.listen),

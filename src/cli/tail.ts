@@ -15,6 +15,9 @@ import {
 } from "../server/sinks/sqlite/new-rows.js";
 import { OverviewReader } from "../server/sinks/sqlite/overview.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
+import { subscribe } from "../radios/grpc/subscriber.js";
+import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
+import { committedMessage } from "./committed-message.js";
 import { printing } from "./data.js";
 import { databaseOf } from "./database-option.js";
 import { exitCodes } from "./exit-codes.js";
@@ -22,7 +25,9 @@ import { parseSeconds } from "./seconds.js";
 import { View } from "./tail-view.js";
 import { parseTimezone } from "./timezone-option.js";
 
-interface TailOptions {
+interface TailOptions extends ClientAccessOptions {
+  readonly collector?: string;
+  readonly position?: string;
   readonly run?: string;
   readonly kind: readonly StoredKind[];
   readonly view: boolean;
@@ -36,19 +41,26 @@ interface TailOptions {
 const chunkLength = 64 * 1024;
 
 export function addTail(program: Command): void {
-  program
-    .command("tail")
+  addClientAccess(program.command("tail"))
     .summary("messages as they are committed, or a view of what goes on")
     .description(
-      "Read the file that a collector writes, and print messages as they are committed, a line each; or, with --view, " +
-        "one screen that is kept up to date: runs, tasks by state, rate, lag, losses.",
+      "Read the file that a collector writes, or ask a collector, and print messages as they are committed, a line each; " +
+        "or, with --view, one screen that is kept up to date: runs, tasks by state, rate, lag, losses.",
     )
-    .option("--database <file>", "the file that the collector writes (required)")
+    .option("--database <file>", "the file that the collector writes")
+    .option(
+      "--collector <host:port>",
+      "the collector itself, from wherever it can be reached; not with --view",
+    )
+    .option(
+      "--position <position>",
+      "with --collector: go on behind the last line that had this position (--json tells it)",
+    )
     .option("--run <id>", "this run only")
     .addOption(
       new Option("--kind <kind...>", "messages of these kinds only").choices(storedKinds).default([], "all"),
     )
-    .option("--from-start", "also what is in the file already", false)
+    .option("--from-start", "also what is in the file already, or what the collector keeps", false)
     .option("--view", "the screen in place of the lines", false)
     .option("--once", "print what is in the file, or the screen, and end", false)
     .option("--interval <seconds>", "how often to look whether something was committed", parseSeconds, 1)
@@ -63,18 +75,53 @@ export function addTail(program: Command): void {
       "\nA line: time, kind, run, task.try, state, host, more. Ends with Ctrl-C.\n" +
         "Exit codes: 0 done, 1 the file cannot be read, 2 bad options.\n" +
         "\nExamples:\n  parsl-collector tail --database runinfo/monitoring.db --view\n" +
-        "  parsl-collector tail --database runinfo/monitoring.db --kind TASK_INFO --json | jq .state",
+        "  parsl-collector tail --database runinfo/monitoring.db --kind TASK_INFO --json | jq .state\n" +
+        "  parsl-collector tail --collector head:7000 --token-file token --kind TASK_INFO",
     )
     .action((options: TailOptions, command: Command) => {
+      const { collector } = options;
+      if (collector !== undefined) {
+        if (options.view || options.once) {
+          command.error("error: --view and --once read a file: give --database in place of --collector");
+        }
+        return printing("tail", () => tailCollector(collector, options));
+      }
       const database = databaseOf(command);
       return printing("tail", () => tail(database, options));
     });
 }
 
-async function tail(path: string, options: TailOptions): Promise<number> {
+/** Prints what a collector commits. */
+async function tailCollector(address: string, options: TailOptions): Promise<number> {
+  const { signal } = endBySignals();
+  const { run, kind, position, fromStart, json } = options;
+  const responses = subscribe({
+    ...{ address, signal, position, fromOldest: fromStart },
+    ...readClientAccess(options),
+    runIds: run === undefined ? [] : [run],
+    // Of which kind a rejected message is only it tells.
+    kinds: kind.includes("REJECTED") ? [] : kind,
+  });
+  for await (const response of responses) {
+    const told = response.messages
+      .map(committedMessage)
+      .filter((one) => kind.length === 0 || kind.includes(one.kind));
+    const lineOf = (one: StoredMessage): string =>
+      json ? JSON.stringify({ ...asJson(one), position: response.position }) : asLine(one);
+    await print(told.map((one) => `${lineOf(one)}\n`).join(""));
+  }
+  return exitCodes.done;
+}
+
+function endBySignals(): AbortController {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop.abort());
   process.stdout.on("error", () => process.exit(exitCodes.done)); // whoever read has seen enough
+  return stop;
+}
+
+async function tail(path: string, options: TailOptions): Promise<number> {
+  const stop = endBySignals();
   const db = openForReading(path);
   try {
     await (options.view ? followView : followLines)(db, options, stop.signal);
@@ -148,7 +195,7 @@ async function print(text: string): Promise<void> {
   if (text !== "" && !process.stdout.write(text)) await once(process.stdout, "drain");
 }
 
-function asJson({ kind, time, runId, taskId, tryId, state, hostname, row }: StoredMessage): unknown {
+function asJson({ kind, time, runId, taskId, tryId, state, hostname, row }: StoredMessage): object {
   return {
     ...{ time, kind, run: runId, task: taskId ?? null, try: tryId ?? null },
     ...{ state: state ?? null, host: hostname ?? null, row },

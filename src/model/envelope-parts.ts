@@ -1,4 +1,7 @@
+import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+
+import { Envelope } from "./envelope.js";
 
 /** Field numbers of Envelope, as in envelope.proto. */
 const messagesField = 6;
@@ -46,4 +49,51 @@ export function partsOf(envelope: Uint8Array): EnvelopeParts {
   }
   others.push(envelope.subarray(othersFrom));
   return { messages, rest: Buffer.concat(others) };
+}
+
+/** Part of an envelope, as an envelope of its own. */
+export interface EnvelopePart {
+  /** Sequences of its first and last message; 0 and -1 in one without messages. */
+  readonly first: number;
+  readonly last: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The envelopes that have of another one the messages that are wanted, by index: one for each run of them, and the
+ *  first with all that is no message; none when nothing would be in it. */
+export function splitEnvelope(envelope: Uint8Array, isWanted: (index: number) => boolean): EnvelopePart[] {
+  const { rest, messages } = partsOf(envelope);
+  const head = Envelope.decode(rest);
+  const first = Number(head.firstSequence);
+  const wanted = messages.map((_, index) => index).filter(isWanted);
+  if (messages.length > 0 && wanted.length === messages.length) {
+    return [{ first, last: first + messages.length - 1, bytes: envelope }];
+  }
+  const parts: EnvelopePart[] = [];
+  for (let at = 0; at < wanted.length;) {
+    const from = wanted[at] ?? 0;
+    let to = from;
+    while (wanted[at + 1] === to + 1) {
+      at += 1;
+      to += 1;
+    }
+    at += 1;
+    const firstSequence = BigInt(first + from);
+    const others = parts.length === 0 ? {} : { closingNote: undefined, losses: [] };
+    const writer = Envelope.encode({ ...head, ...others, firstSequence });
+    parts.push({
+      first: first + from,
+      last: first + to,
+      bytes: appended(writer, messages.slice(from, to + 1)),
+    });
+  }
+  if (parts.length === 0 && (head.closingNote !== undefined || head.losses.length > 0)) {
+    parts.push({ first: 0, last: -1, bytes: Envelope.encode({ ...head, firstSequence: 0n }).finish() });
+  }
+  return parts;
+}
+
+function appended(writer: BinaryWriter, messages: readonly Uint8Array[]): Uint8Array {
+  for (const message of messages) writer.tag(messagesField, WireType.LengthDelimited).bytes(message);
+  return writer.finish();
 }

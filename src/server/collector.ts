@@ -11,6 +11,7 @@ import { Health } from "./health.js";
 import type { MetricsSource } from "./metrics.js";
 import type { Sink } from "./sinks/sink.js";
 import type { FileOptions } from "./sinks/sqlite/file.js";
+import { Subscriptions } from "./subscriptions.js";
 import { openSqliteSink, type SqliteSink } from "./sinks/sqlite/sink.js";
 
 export interface CollectorOptions {
@@ -90,7 +91,16 @@ export class Collector implements AsyncDisposable {
         })),
       });
       const inbox = inboxOf(batcher, options.access?.tokens);
-      const grpc = await openGrpcReceiver({ ...options, ...options.access }, batcher, status, logger);
+      const subscriptions = new Subscriptions(sink.log);
+      const grpc = await openGrpcReceiver(
+        { ...options, ...options.access },
+        batcher,
+        {
+          status,
+          subscription: (request, principal, signal) => subscriptions.follow(request, principal, signal),
+        },
+        logger,
+      );
       receivers.set("grpc", grpc);
       for (const { name, radio, address } of radios) {
         receivers.set(name, await openReceiver(name, radio, address, inbox, { logger, key: options.key }));

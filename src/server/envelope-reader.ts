@@ -28,6 +28,8 @@ export interface ReceivedEnvelope {
   readonly lastSequence: number | undefined;
   /** Sequences that the sender gave up, and of which kind they were. */
   readonly losses: readonly (Interval & { readonly kind: string })[];
+  /** All of it, as it came. */
+  readonly bytes: Uint8Array;
   /** The bytes of the message at an index, as they came. */
   bytesOf(index: number): Uint8Array;
 }
@@ -90,6 +92,7 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     messages: parts.map(readMessage),
     lastSequence,
     losses,
+    bytes,
     bytesOf: (index) => parts[index] ?? new Uint8Array(),
   };
 }

@@ -11,9 +11,10 @@ import { View } from "../../src/cli/tail-view.js";
 import type { Message } from "../../src/client/message.js";
 import { RunState } from "../../src/model/status.js";
 import { at, runId, taskInfo, workerTaskInfo, workflowEnd, workflowStart } from "../support/builders.js";
-import { collectorMain } from "../support/collector.js";
+import { collectorMain, startCollector } from "../support/collector.js";
 import { envelopeOf, type EnvelopeFields } from "../support/encoded.js";
 import { runToEnd } from "../support/run.js";
+import { Service } from "../support/service.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { within } from "../support/wait.js";
 import { acknowledgementsOf, openWriter } from "../support/writer.js";
@@ -166,4 +167,36 @@ test("the rate is that of the last ten seconds, and a small screen shows the las
   t.regex(view.asText(), /\nrate 10 messages\/s, lag 12 ms\n/);
   t.regex(view.asText(), /^a .*\nb .*\nc /m);
   t.regex(view.asText(8), /tasks\nc .* 2 pending\nand 2 earlier runs$/);
+});
+
+test.serial("a collector is asked as a file is read, and a position goes on behind a line", async (t) => {
+  const { address } = await startCollector(t, { args: ["--timezone", "UTC"] });
+  const service = Service.connect(t, address);
+  await runToEnd(t, ["tail", "--collector", address, "--position", "0-0"]); // it is kept from now on
+  await service.send([workflowStart(), taskInfo()]);
+  await service.send([taskInfo({ taskId: undefined })], { hostname: "node-7" });
+
+  const lines = startTail(t, ["--collector", address, "--from-start", "--timezone", "UTC"]);
+  t.regex(await lines.line(), /^2026-.* {2}WORKFLOW_INFO {4}.* started .* \/.*/);
+  t.regex(await lines.line(), /^2026-.* {2}TASK_INFO .* 0\.0 {2}/);
+  t.regex(await lines.line(), /^2026-.* {2}REJECTED .* TASK_INFO {6}node-7 .*task_id/);
+  lines.child.kill("SIGINT");
+  t.is(await lines.exit, 0);
+
+  const json = startTail(t, ["--collector", address, "--from-start", "--json", "--kind", "TASK_INFO"]);
+  const task = JSON.parse(await json.line()) as { kind: string; position: string; row: object };
+  t.like(task, { kind: "TASK_INFO", run: runId, task: 0, try: 0 });
+  t.like(task.row, { sequence: 2, task_func_name: "add" });
+  json.child.kill("SIGINT");
+  await json.exit;
+  await service.send([taskInfo({ taskId: 9 })]);
+
+  const onward = startTail(t, ["--collector", address, "--position", task.position, "--json"]);
+  t.like(JSON.parse(await onward.line()), { kind: "TASK_INFO", task: 9 });
+});
+
+test.serial("a collector is not asked for what only a file has", async (t) => {
+  const { exit, stderr } = await runToEnd(t, ["tail", "--collector", "127.0.0.1:1", "--view"]);
+  t.is(exit, 2);
+  t.regex(stderr, /--view and --once read a file: give --database/);
 });

@@ -11,6 +11,7 @@ import { openInProcessSender } from "../../src/radios/in-process/sender.js";
 import { openGrpcReceiver } from "../../src/radios/grpc/receiver.js";
 import { openGrpcSender } from "../../src/radios/grpc/sender.js";
 import type { Inbox, RadioReceiver } from "../../src/radios/radio.js";
+import { noSources } from "../support/grpc-receiver.js";
 import { keepsTheContract, type Subject } from "./contract.js";
 import { exampleRadioPath } from "./example.js";
 
@@ -20,12 +21,7 @@ test(keepsTheContract, {
   name: "grpc",
   promises: "stored",
   openReceiver: (inbox, before = "127.0.0.1:0") =>
-    openGrpcReceiver(
-      { listen: before },
-      inbox,
-      () => Promise.reject(new Error("nobody asks for the status")),
-      logger,
-    ),
+    openGrpcReceiver({ listen: before }, inbox, noSources, logger),
   openSender: (address) => openGrpcSender({ address }),
 } satisfies Subject);
 

@@ -9,6 +9,7 @@ import test, { type ExecutionContext } from "ava";
 import { connect } from "../../src/client/connect.js";
 import type { ConnectOptions } from "../../src/client/options.js";
 import { CollectorError } from "../../src/base/errors.js";
+import { subscribe } from "../../src/radios/grpc/subscriber.js";
 import { runId, taskInfo, workflowStart } from "../support/builders.js";
 import { startCollector, type RunningCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
@@ -278,4 +279,31 @@ test("beyond loopback it wants TLS and a token, and says which is missing", asyn
   t.regex(noTls.stderr, /there is no TLS; give/);
   t.is(neither.exit, 1);
   t.regex(address, /^0\.0\.0\.0:\d+$/);
+});
+
+test("a subscriber hears of the runs that its token may write, and of no others; without one of nothing", async (t) => {
+  const { address, ca } = await start(t);
+  const alice = { address, token: aliceToken, tls: { ca } };
+  const bob = { address, token: bobToken, tls: { ca } };
+  const heard: string[] = [];
+  const stop = new AbortController();
+  const listening = Promise.withResolvers<undefined>();
+  const following = (async () => {
+    for await (const { messages } of subscribe({ ...alice, signal: stop.signal })) {
+      listening.resolve(undefined);
+      heard.push(...messages.map((message) => message.runId));
+    }
+  })();
+  await listening.promise;
+
+  t.is(await send({ ...bob, runId: otherRun }), "stored");
+  t.is(await send({ ...alice, runId }), "stored");
+  await waitUntil("her own is heard", () => heard.length > 0);
+  stop.abort();
+  await following;
+
+  t.deepEqual(new Set(heard), new Set([runId]));
+  const stranger = subscribe({ address, tls: { ca } });
+  const refused = await t.throwsAsync(stranger.next(), { instanceOf: CollectorError });
+  t.is(refused.code, "unauthenticated");
 });

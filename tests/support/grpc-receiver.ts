@@ -2,6 +2,7 @@ import {
   openGrpcReceiver,
   type GrpcReceiver,
   type GrpcReceiverOptions,
+  type GrpcSources,
 } from "../../src/radios/grpc/receiver.js";
 import { EnvelopeInbox } from "./envelope-inbox.js";
 import { recordingLogger } from "./log-lines.js";
@@ -15,6 +16,14 @@ export interface TestReceiver {
   readonly warnings: () => Record<string, unknown>[];
 }
 
+/** For a receiver that nobody asks for anything. */
+export const noSources: GrpcSources = {
+  status: () => Promise.reject(new Error("nobody asks for the status")),
+  subscription: () => {
+    throw new Error("nobody subscribes");
+  },
+};
+
 /** Listens until the test ends, on a port of 127.0.0.1 by default. */
 export async function startReceiver(
   t: Pick<Scope, "teardown">,
@@ -22,12 +31,7 @@ export async function startReceiver(
 ): Promise<TestReceiver> {
   const inbox = new EnvelopeInbox();
   const { logger, lines } = recordingLogger();
-  const receiver = await openGrpcReceiver(
-    { listen: "127.0.0.1:0", ...options },
-    inbox,
-    () => Promise.reject(new Error("nobody asks for the status")),
-    logger,
-  );
+  const receiver = await openGrpcReceiver({ listen: "127.0.0.1:0", ...options }, inbox, noSources, logger);
   t.teardown(() => receiver[Symbol.asyncDispose]());
   return { receiver, inbox, warnings: () => lines.filter(({ level }) => Number(level) >= 40) };
 }

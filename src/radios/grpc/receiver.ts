@@ -1,3 +1,5 @@
+import { once } from "node:events";
+
 import {
   addAdminServicesToServer,
   Metadata,
@@ -7,6 +9,7 @@ import {
   type sendUnaryData,
   type ServerDuplexStream,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
@@ -24,6 +27,8 @@ import {
   type GetStatusResponse,
   type SendMessagesResponse,
   type StreamMessagesResponse,
+  type SubscribeRequest,
+  type SubscribeResponse,
 } from "../../gen/parsl_collector/v1/collector_service.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { Principal } from "../../model/principal.js";
@@ -80,6 +85,21 @@ export type StatusSource = (
   principal: Principal | undefined,
 ) => Promise<Omit<GetStatusResponse, "openStreams">>;
 
+/** What Subscribe answers: what is committed, until the signal aborts. */
+export type SubscriptionSource = (
+  request: SubscribeRequest,
+  principal: Principal | undefined,
+  signal: AbortSignal,
+) => AsyncIterable<SubscribeResponse>;
+
+/** What a receiver answers from, beside the inbox. */
+export interface GrpcSources {
+  readonly status: StatusSource;
+  readonly subscription: SubscriptionSource;
+}
+
+type Subscriber = ServerWritableStream<SubscribeRequest, SubscribeResponse>;
+
 type Stream = ServerDuplexStream<Buffer, StreamMessagesResponse>;
 type AnyCall = Pick<Stream, "metadata" | "getAuthContext" | "getPeer">;
 
@@ -87,13 +107,13 @@ type AnyCall = Pick<Stream, "metadata" | "getAuthContext" | "getPeer">;
 export async function openGrpcReceiver(
   options: GrpcReceiverOptions,
   inbox: Inbox,
-  statusSource: StatusSource,
+  sources: GrpcSources,
   logger: Logger,
 ): Promise<GrpcReceiver> {
   // grpc-js writes to stderr by itself, and not as lines of the log. What fails comes to us as an error too.
   const toLog = (text: string): void => logger.debug({ text }, "grpc-js");
   setLogger({ error: toLog, info: toLog, debug: toLog });
-  const receiver = new GrpcReceiver(options, inbox, statusSource, logger);
+  const receiver = new GrpcReceiver(options, inbox, sources, logger);
   if (options.introspection === true) receiver.addIntrospection();
   await receiver.listen(options);
   return receiver;
@@ -101,11 +121,13 @@ export async function openGrpcReceiver(
 
 export class GrpcReceiver implements RadioReceiver {
   readonly #inbox: Inbox;
-  readonly #statusSource: StatusSource;
+  readonly #sources: GrpcSources;
   readonly #logger: Logger;
   readonly #server: Server;
   readonly #health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
   readonly #streams = new Set<StreamAnswers>();
+  /** How to end each subscription. */
+  readonly #subscriptions = new Map<Subscriber, AbortController>();
   /** All streams, which wait together for room in the inbox. */
   readonly #throttle = new Throttle();
   readonly #refusals: Refusals;
@@ -114,10 +136,10 @@ export class GrpcReceiver implements RadioReceiver {
   #listener: Listener | undefined;
   #disposal: Promise<void> | undefined;
 
-  constructor(options: GrpcReceiverOptions, inbox: Inbox, statusSource: StatusSource, logger: Logger) {
+  constructor(options: GrpcReceiverOptions, inbox: Inbox, sources: GrpcSources, logger: Logger) {
     this.#access = new Access(options);
     this.#inbox = inbox;
-    this.#statusSource = statusSource;
+    this.#sources = sources;
     this.#logger = logger;
     this.#refusals = new Refusals(logger);
     this.#peers = new Peers(options.limits ?? {}, inbox, this.#refusals);
@@ -146,6 +168,7 @@ export class GrpcReceiver implements RadioReceiver {
         call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>,
         answer: sendUnaryData<GetStatusResponse>,
       ) => void this.#status(call, answer),
+      subscribe: (call: Subscriber) => void this.#subscribe(call),
     };
     this.#server.addService(passingBytes, implementation);
     this.#health.addToServer(this.#server);
@@ -188,6 +211,10 @@ export class GrpcReceiver implements RadioReceiver {
       if (principal instanceof CollectorError) void stream.drain(principal);
       else stream.principal = principal;
     }
+    for (const [call, end] of this.#subscriptions) {
+      const principal = this.#access.principalOf(call);
+      if (principal instanceof CollectorError) end.abort(principal);
+    }
   }
 
   /** Stops reading, answers what was accepted, and ends the streams with UNAVAILABLE, so that clients
@@ -220,6 +247,7 @@ export class GrpcReceiver implements RadioReceiver {
   async #dispose(): Promise<void> {
     this.setServing(false);
     const reason = new CollectorError("shutting-down", "the collector is shutting down");
+    for (const end of this.#subscriptions.values()) end.abort(reason);
     await Promise.all([...this.#streams].map((stream) => stream.drain(reason)));
     const patience = setTimeout(() => this.abort(), closePatienceMs);
     this.#server.tryShutdown(() => undefined); // clients are told to go; the listener knows when they have
@@ -283,13 +311,38 @@ export class GrpcReceiver implements RadioReceiver {
     try {
       const principal = this.#access.principalOf(call);
       if (principal instanceof CollectorError) throw principal;
-      const status = await this.#statusSource(call.request.runId, principal);
+      const status = await this.#sources.status(call.request.runId, principal);
       const response = { ...status, openStreams: this.#streams.size };
       const trailer = new Metadata();
       trailer.set(timeMetadata, String(nowMicros()));
       answer(null, response, trailer);
     } catch (cause) {
       answer(statusOf(cause));
+    }
+  }
+
+  async #subscribe(call: Subscriber): Promise<void> {
+    const end = new AbortController();
+    this.#subscriptions.set(call, end);
+    const left = (): void => end.abort(new CollectorError("closed", "the subscriber went away"));
+    call.on("cancelled", left);
+    call.on("close", left);
+    call.on("error", (cause) =>
+      this.#logger.debug({ peer: call.getPeer(), reason: cause.message }, "subscription broke"),
+    );
+    try {
+      const principal = this.#access.principalOf(call);
+      if (principal instanceof CollectorError) throw principal;
+      for await (const response of this.#sources.subscription(call.request, principal, end.signal)) {
+        // A subscriber that does not read is given no more until it does.
+        if (!call.write(response)) await once(call, "drain", { signal: end.signal });
+      }
+      end.signal.throwIfAborted();
+    } catch (cause) {
+      const reason: unknown = end.signal.aborted ? end.signal.reason : cause;
+      if (!call.cancelled) call.emit("error", statusOf(reason));
+    } finally {
+      this.#subscriptions.delete(call);
     }
   }
 
@@ -523,6 +576,8 @@ function statusOf(cause: unknown): { code: status; details: string } {
       return { code: status.UNAUTHENTICATED, details };
     case "forbidden":
       return { code: status.PERMISSION_DENIED, details };
+    case "gone":
+      return { code: status.OUT_OF_RANGE, details };
     case "unavailable":
     case "shutting-down":
       return { code: status.UNAVAILABLE, details };

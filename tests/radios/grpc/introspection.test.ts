@@ -3,12 +3,13 @@ import { pino } from "pino";
 import test from "ava";
 
 import { openGrpcReceiver } from "../../../src/radios/grpc/receiver.js";
+import { noSources } from "../../support/grpc-receiver.js";
 
 test("a receiver that is not told to tells nobody what there is to call and who is connected", async (t) => {
   const receiver = await openGrpcReceiver(
     { listen: "127.0.0.1:0" },
     { accept: () => Promise.reject(new Error("nobody sends")), room: undefined },
-    () => Promise.reject(new Error("nobody asks for the status")),
+    noSources,
     pino({ level: "silent" }),
   );
   t.teardown(() => receiver[Symbol.asyncDispose]());

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from parsl_collector._pb import envelope_pb2 as parsl__collector_dot_v1_dot_envelope__pb2
+from parsl_collector._pb import messages_pb2 as parsl__collector_dot_v1_dot_messages__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*parsl_collector/v1/collector_service.proto\x12\x12parsl_collector.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!parsl_collector/v1/envelope.proto\"}\n\x15StreamMessagesRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.parsl_collector.v1.Envelope\x12\x34\n\x0emore_envelopes\x18\x02 \x03(\x0b\x32\x1c.parsl_collector.v1.Envelope\"W\n\x16StreamMessagesResponse\x12=\n\x10\x61\x63knowledgements\x18\x01 \x03(\x0b\x32#.parsl_collector.v1.Acknowledgement\"E\n\x13SendMessagesRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.parsl_collector.v1.Envelope\"T\n\x14SendMessagesResponse\x12<\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32#.parsl_collector.v1.Acknowledgement\"\"\n\x10GetStatusRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xa0\x02\n\x11GetStatusResponse\x12\x30\n\x05total\x18\x01 \x01(\x0b\x32!.parsl_collector.v1.MessageCounts\x12\x31\n\x07senders\x18\x02 \x03(\x0b\x32 .parsl_collector.v1.SenderStatus\x12\x14\n\x0copen_streams\x18\x03 \x01(\r\x12\x14\n\x0cqueued_bytes\x18\x04 \x01(\x04\x12\x16\n\x0e\x62locked_reason\x18\x05 \x01(\t\x12+\n\x04runs\x18\x06 \x03(\x0b\x32\x1d.parsl_collector.v1.RunStatus\x12\x35\n\treceivers\x18\x07 \x03(\x0b\x32\".parsl_collector.v1.ReceiverStatus\"\xa2\x01\n\x0eReceiverStatus\x12\r\n\x05radio\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12@\n\x07refused\x18\x03 \x03(\x0b\x32/.parsl_collector.v1.ReceiverStatus.RefusedEntry\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x95\x01\n\tRunStatus\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rworkflow_name\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.parsl_collector.v1.RunState\x12\x34\n\x10last_received_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\rMessageCounts\x12\x0e\n\x06stored\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x10\n\x08repeated\x18\x03 \x01(\x04\x12\x16\n\x0e\x64uplicate_rows\x18\x04 \x01(\x04\x12\x0f\n\x07missing\x18\x05 \x01(\x04\x12\x0c\n\x04lost\x18\x06 \x01(\x04\"(\n\tLostCount\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"-\n\nRadioCount\x12\r\n\x05radio\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"\xe4\x02\n\x0cSenderStatus\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x31\n\x06\x63ounts\x18\x04 \x01(\x0b\x32!.parsl_collector.v1.MessageCounts\x12\x15\n\rlast_sequence\x18\x05 \x01(\x04\x12\x0e\n\x06\x63losed\x18\x06 \x01(\x08\x12\x32\n\x07missing\x18\x07 \x03(\x0b\x32!.parsl_collector.v1.SequenceRange\x12\x34\n\x10last_received_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x04lost\x18\t \x03(\x0b\x32\x1d.parsl_collector.v1.LostCount\x12.\n\x06radios\x18\n \x03(\x0b\x32\x1e.parsl_collector.v1.RadioCount*i\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_RUNNING\x10\x01\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x02\x12\x12\n\x0eRUN_STATE_LOST\x10\x03\x32\xbc\x02\n\x10\x43ollectorService\x12k\n\x0eStreamMessages\x12).parsl_collector.v1.StreamMessagesRequest\x1a*.parsl_collector.v1.StreamMessagesResponse(\x01\x30\x01\x12\x61\n\x0cSendMessages\x12\'.parsl_collector.v1.SendMessagesRequest\x1a(.parsl_collector.v1.SendMessagesResponse\x12X\n\tGetStatus\x12$.parsl_collector.v1.GetStatusRequest\x1a%.parsl_collector.v1.GetStatusResponseB\x19\n\x15org.parslcollector.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*parsl_collector/v1/collector_service.proto\x12\x12parsl_collector.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!parsl_collector/v1/envelope.proto\x1a!parsl_collector/v1/messages.proto\"}\n\x15StreamMessagesRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.parsl_collector.v1.Envelope\x12\x34\n\x0emore_envelopes\x18\x02 \x03(\x0b\x32\x1c.parsl_collector.v1.Envelope\"W\n\x16StreamMessagesResponse\x12=\n\x10\x61\x63knowledgements\x18\x01 \x03(\x0b\x32#.parsl_collector.v1.Acknowledgement\"E\n\x13SendMessagesRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.parsl_collector.v1.Envelope\"T\n\x14SendMessagesResponse\x12<\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32#.parsl_collector.v1.Acknowledgement\"\"\n\x10GetStatusRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xa0\x02\n\x11GetStatusResponse\x12\x30\n\x05total\x18\x01 \x01(\x0b\x32!.parsl_collector.v1.MessageCounts\x12\x31\n\x07senders\x18\x02 \x03(\x0b\x32 .parsl_collector.v1.SenderStatus\x12\x14\n\x0copen_streams\x18\x03 \x01(\r\x12\x14\n\x0cqueued_bytes\x18\x04 \x01(\x04\x12\x16\n\x0e\x62locked_reason\x18\x05 \x01(\t\x12+\n\x04runs\x18\x06 \x03(\x0b\x32\x1d.parsl_collector.v1.RunStatus\x12\x35\n\treceivers\x18\x07 \x03(\x0b\x32\".parsl_collector.v1.ReceiverStatus\"\xa2\x01\n\x0eReceiverStatus\x12\r\n\x05radio\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12@\n\x07refused\x18\x03 \x03(\x0b\x32/.parsl_collector.v1.ReceiverStatus.RefusedEntry\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x95\x01\n\tRunStatus\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x15\n\rworkflow_name\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.parsl_collector.v1.RunState\x12\x34\n\x10last_received_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\rMessageCounts\x12\x0e\n\x06stored\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x10\n\x08repeated\x18\x03 \x01(\x04\x12\x16\n\x0e\x64uplicate_rows\x18\x04 \x01(\x04\x12\x0f\n\x07missing\x18\x05 \x01(\x04\x12\x0c\n\x04lost\x18\x06 \x01(\x04\"(\n\tLostCount\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"-\n\nRadioCount\x12\r\n\x05radio\x18\x01 \x01(\t\x12\x10\n\x08received\x18\x02 \x01(\x04\"\xe4\x02\n\x0cSenderStatus\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x31\n\x06\x63ounts\x18\x04 \x01(\x0b\x32!.parsl_collector.v1.MessageCounts\x12\x15\n\rlast_sequence\x18\x05 \x01(\x04\x12\x0e\n\x06\x63losed\x18\x06 \x01(\x08\x12\x32\n\x07missing\x18\x07 \x03(\x0b\x32!.parsl_collector.v1.SequenceRange\x12\x34\n\x10last_received_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x04lost\x18\t \x03(\x0b\x32\x1d.parsl_collector.v1.LostCount\x12.\n\x06radios\x18\n \x03(\x0b\x32\x1e.parsl_collector.v1.RadioCount\"Y\n\x10SubscribeRequest\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_oldest\x18\x02 \x01(\x08\x12\x0f\n\x07run_ids\x18\x03 \x03(\t\x12\r\n\x05kinds\x18\x04 \x03(\t\"]\n\x11SubscribeResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x36\n\x08messages\x18\x02 \x03(\x0b\x32$.parsl_collector.v1.CommittedMessage\"\xdc\x01\n\x10\x43ommittedMessage\x12\x11\n\tsender_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x30\n\x0c\x63ommitted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x07message\x18\x06 \x01(\x0b\x32%.parsl_collector.v1.MonitoringMessage\x12\x17\n\x0frejected_reason\x18\x07 \x01(\t*i\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_RUNNING\x10\x01\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x02\x12\x12\n\x0eRUN_STATE_LOST\x10\x03\x32\x98\x03\n\x10\x43ollectorService\x12k\n\x0eStreamMessages\x12).parsl_collector.v1.StreamMessagesRequest\x1a*.parsl_collector.v1.StreamMessagesResponse(\x01\x30\x01\x12\x61\n\x0cSendMessages\x12\'.parsl_collector.v1.SendMessagesRequest\x1a(.parsl_collector.v1.SendMessagesResponse\x12X\n\tGetStatus\x12$.parsl_collector.v1.GetStatusRequest\x1a%.parsl_collector.v1.GetStatusResponse\x12Z\n\tSubscribe\x12$.parsl_collector.v1.SubscribeRequest\x1a%.parsl_collector.v1.SubscribeResponse0\x01\x42\x19\n\x15org.parslcollector.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,34 +37,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\025org.parslcollector.v1P\001'
   _globals['_RECEIVERSTATUS_REFUSEDENTRY']._loaded_options = None
   _globals['_RECEIVERSTATUS_REFUSEDENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATE']._serialized_start=1723
-  _globals['_RUNSTATE']._serialized_end=1828
-  _globals['_STREAMMESSAGESREQUEST']._serialized_start=134
-  _globals['_STREAMMESSAGESREQUEST']._serialized_end=259
-  _globals['_STREAMMESSAGESRESPONSE']._serialized_start=261
-  _globals['_STREAMMESSAGESRESPONSE']._serialized_end=348
-  _globals['_SENDMESSAGESREQUEST']._serialized_start=350
-  _globals['_SENDMESSAGESREQUEST']._serialized_end=419
-  _globals['_SENDMESSAGESRESPONSE']._serialized_start=421
-  _globals['_SENDMESSAGESRESPONSE']._serialized_end=505
-  _globals['_GETSTATUSREQUEST']._serialized_start=507
-  _globals['_GETSTATUSREQUEST']._serialized_end=541
-  _globals['_GETSTATUSRESPONSE']._serialized_start=544
-  _globals['_GETSTATUSRESPONSE']._serialized_end=832
-  _globals['_RECEIVERSTATUS']._serialized_start=835
-  _globals['_RECEIVERSTATUS']._serialized_end=997
-  _globals['_RECEIVERSTATUS_REFUSEDENTRY']._serialized_start=951
-  _globals['_RECEIVERSTATUS_REFUSEDENTRY']._serialized_end=997
-  _globals['_RUNSTATUS']._serialized_start=1000
-  _globals['_RUNSTATUS']._serialized_end=1149
-  _globals['_MESSAGECOUNTS']._serialized_start=1151
-  _globals['_MESSAGECOUNTS']._serialized_end=1273
-  _globals['_LOSTCOUNT']._serialized_start=1275
-  _globals['_LOSTCOUNT']._serialized_end=1315
-  _globals['_RADIOCOUNT']._serialized_start=1317
-  _globals['_RADIOCOUNT']._serialized_end=1362
-  _globals['_SENDERSTATUS']._serialized_start=1365
-  _globals['_SENDERSTATUS']._serialized_end=1721
-  _globals['_COLLECTORSERVICE']._serialized_start=1831
-  _globals['_COLLECTORSERVICE']._serialized_end=2147
+  _globals['_RUNSTATE']._serialized_start=2167
+  _globals['_RUNSTATE']._serialized_end=2272
+  _globals['_STREAMMESSAGESREQUEST']._serialized_start=169
+  _globals['_STREAMMESSAGESREQUEST']._serialized_end=294
+  _globals['_STREAMMESSAGESRESPONSE']._serialized_start=296
+  _globals['_STREAMMESSAGESRESPONSE']._serialized_end=383
+  _globals['_SENDMESSAGESREQUEST']._serialized_start=385
+  _globals['_SENDMESSAGESREQUEST']._serialized_end=454
+  _globals['_SENDMESSAGESRESPONSE']._serialized_start=456
+  _globals['_SENDMESSAGESRESPONSE']._serialized_end=540
+  _globals['_GETSTATUSREQUEST']._serialized_start=542
+  _globals['_GETSTATUSREQUEST']._serialized_end=576
+  _globals['_GETSTATUSRESPONSE']._serialized_start=579
+  _globals['_GETSTATUSRESPONSE']._serialized_end=867
+  _globals['_RECEIVERSTATUS']._serialized_start=870
+  _globals['_RECEIVERSTATUS']._serialized_end=1032
+  _globals['_RECEIVERSTATUS_REFUSEDENTRY']._serialized_start=986
+  _globals['_RECEIVERSTATUS_REFUSEDENTRY']._serialized_end=1032
+  _globals['_RUNSTATUS']._serialized_start=1035
+  _globals['_RUNSTATUS']._serialized_end=1184
+  _globals['_MESSAGECOUNTS']._serialized_start=1186
+  _globals['_MESSAGECOUNTS']._serialized_end=1308
+  _globals['_LOSTCOUNT']._serialized_start=1310
+  _globals['_LOSTCOUNT']._serialized_end=1350
+  _globals['_RADIOCOUNT']._serialized_start=1352
+  _globals['_RADIOCOUNT']._serialized_end=1397
+  _globals['_SENDERSTATUS']._serialized_start=1400
+  _globals['_SENDERSTATUS']._serialized_end=1756
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1758
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1847
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=1849
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1942
+  _globals['_COMMITTEDMESSAGE']._serialized_start=1945
+  _globals['_COMMITTEDMESSAGE']._serialized_end=2165
+  _globals['_COLLECTORSERVICE']._serialized_start=2275
+  _globals['_COLLECTORSERVICE']._serialized_end=2683
 # @@protoc_insertion_point(module_scope)

@@ -12,8 +12,10 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type handleBidiStreamingCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -22,6 +24,7 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Acknowledgement, Envelope, SequenceRange } from "./envelope.js";
+import { MonitoringMessage } from "./messages.js";
 
 /** Where a run stands. */
 export const RunState = {
@@ -194,6 +197,51 @@ export interface SenderStatus {
   lost: LostCount[];
   /** By which radios its messages came. */
   radios: RadioCount[];
+}
+
+/** What somebody wants to hear of. */
+export interface SubscribeRequest {
+  /** Where to go on: the position of the last response. Empty: from now. */
+  position: string;
+  /** Without a position: from the oldest message that is kept, not from now. */
+  fromOldest: boolean;
+  /** Messages of these runs only; empty for all. */
+  runIds: string[];
+  /** Messages of these kinds only, as Parsl names them (TASK_INFO, RESOURCE_INFO, ...); empty for all. */
+  kinds: string[];
+}
+
+/**
+ * Messages of one or several commits, in the order in which they were committed, those of a sender in the order in
+ * which it sent them. The first response comes at once, as a rule without messages.
+ */
+export interface SubscribeResponse {
+  /** Behind these messages: whoever subscribes from here misses none and hears none again. */
+  position: string;
+  /** What was committed; none where only the position has moved on. */
+  messages: CommittedMessage[];
+}
+
+/** A message that is on the collector's disk. */
+export interface CommittedMessage {
+  /** Who sent it. */
+  senderId: string;
+  /** Its sequence. With the sender's name it is the message's own: the same twice is the same message. */
+  sequence: bigint;
+  /** The run that it is of: its own word, or else its envelope's. */
+  runId: string;
+  /** The host that its envelope named. */
+  hostname: string;
+  /** When the collector committed it, by the collector's clock. */
+  committedAt:
+    | Timestamp
+    | undefined;
+  /** The message; unset where its bytes are none. */
+  message:
+    | MonitoringMessage
+    | undefined;
+  /** Why no table took it; empty for one that is rows. */
+  rejectedReason: string;
 }
 
 function createBaseStreamMessagesRequest(): StreamMessagesRequest {
@@ -1334,6 +1382,306 @@ export const SenderStatus: MessageFns<SenderStatus> = {
   },
 };
 
+function createBaseSubscribeRequest(): SubscribeRequest {
+  return { position: "", fromOldest: false, runIds: [], kinds: [] };
+}
+
+export const SubscribeRequest: MessageFns<SubscribeRequest> = {
+  encode(message: SubscribeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.position !== "") {
+      writer.uint32(10).string(message.position);
+    }
+    if (message.fromOldest !== false) {
+      writer.uint32(16).bool(message.fromOldest);
+    }
+    for (const v of message.runIds) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.kinds) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubscribeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubscribeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.position = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fromOldest = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.runIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kinds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SubscribeRequest>, I>>(base?: I): SubscribeRequest {
+    return SubscribeRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SubscribeRequest>, I>>(object: I): SubscribeRequest {
+    const message = createBaseSubscribeRequest();
+    message.position = object.position ?? "";
+    message.fromOldest = object.fromOldest ?? false;
+    message.runIds = object.runIds?.map((e) => e) || [];
+    message.kinds = object.kinds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseSubscribeResponse(): SubscribeResponse {
+  return { position: "", messages: [] };
+}
+
+export const SubscribeResponse: MessageFns<SubscribeResponse> = {
+  encode(message: SubscribeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.position !== "") {
+      writer.uint32(10).string(message.position);
+    }
+    for (const v of message.messages) {
+      CommittedMessage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubscribeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubscribeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.position = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.messages.push(CommittedMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SubscribeResponse>, I>>(base?: I): SubscribeResponse {
+    return SubscribeResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SubscribeResponse>, I>>(object: I): SubscribeResponse {
+    const message = createBaseSubscribeResponse();
+    message.position = object.position ?? "";
+    message.messages = object.messages?.map((e) => CommittedMessage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseCommittedMessage(): CommittedMessage {
+  return {
+    senderId: "",
+    sequence: 0n,
+    runId: "",
+    hostname: "",
+    committedAt: undefined,
+    message: undefined,
+    rejectedReason: "",
+  };
+}
+
+export const CommittedMessage: MessageFns<CommittedMessage> = {
+  encode(message: CommittedMessage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.senderId !== "") {
+      writer.uint32(10).string(message.senderId);
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sequence);
+    }
+    if (message.runId !== "") {
+      writer.uint32(26).string(message.runId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(34).string(message.hostname);
+    }
+    if (message.committedAt !== undefined) {
+      Timestamp.encode(message.committedAt, writer.uint32(42).fork()).join();
+    }
+    if (message.message !== undefined) {
+      MonitoringMessage.encode(message.message, writer.uint32(50).fork()).join();
+    }
+    if (message.rejectedReason !== "") {
+      writer.uint32(58).string(message.rejectedReason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommittedMessage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommittedMessage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.senderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.committedAt = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = MonitoringMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.rejectedReason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CommittedMessage>, I>>(base?: I): CommittedMessage {
+    return CommittedMessage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CommittedMessage>, I>>(object: I): CommittedMessage {
+    const message = createBaseCommittedMessage();
+    message.senderId = object.senderId ?? "";
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
+    message.runId = object.runId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.committedAt = (object.committedAt !== undefined && object.committedAt !== null)
+      ? Timestamp.fromPartial(object.committedAt)
+      : undefined;
+    message.message = (object.message !== undefined && object.message !== null)
+      ? MonitoringMessage.fromPartial(object.message)
+      : undefined;
+    message.rejectedReason = object.rejectedReason ?? "";
+    return message;
+  },
+};
+
 /** Takes monitoring messages and answers when they are on its disk. */
 export type CollectorServiceService = typeof CollectorServiceService;
 export const CollectorServiceService = {
@@ -1374,6 +1722,20 @@ export const CollectorServiceService = {
     responseSerialize: (value: GetStatusResponse): Buffer => Buffer.from(GetStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetStatusResponse => GetStatusResponse.decode(value),
   },
+  /**
+   * Messages as they are committed, from now on or from a position, until the caller ends the call. Ends with
+   * UNAVAILABLE when the collector shuts down (subscribe again with the last position) and with OUT_OF_RANGE for
+   * a position from which on messages are no longer kept, or one of another database.
+   */
+  subscribe: {
+    path: "/parsl_collector.v1.CollectorService/Subscribe" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: SubscribeRequest): Buffer => Buffer.from(SubscribeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SubscribeRequest => SubscribeRequest.decode(value),
+    responseSerialize: (value: SubscribeResponse): Buffer => Buffer.from(SubscribeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SubscribeResponse => SubscribeResponse.decode(value),
+  },
 } as const;
 
 export interface CollectorServiceServer extends UntypedServiceImplementation {
@@ -1387,6 +1749,12 @@ export interface CollectorServiceServer extends UntypedServiceImplementation {
   sendMessages: handleUnaryCall<SendMessagesRequest, SendMessagesResponse>;
   /** What is stored of a run, by sender, and what is missing. */
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
+  /**
+   * Messages as they are committed, from now on or from a position, until the caller ends the call. Ends with
+   * UNAVAILABLE when the collector shuts down (subscribe again with the last position) and with OUT_OF_RANGE for
+   * a position from which on messages are no longer kept, or one of another database.
+   */
+  subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
 }
 
 export interface CollectorServiceClient extends Client {
@@ -1433,6 +1801,17 @@ export interface CollectorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetStatusResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Messages as they are committed, from now on or from a position, until the caller ends the call. Ends with
+   * UNAVAILABLE when the collector shuts down (subscribe again with the last position) and with OUT_OF_RANGE for
+   * a position from which on messages are no longer kept, or one of another database.
+   */
+  subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;
+  subscribe(
+    request: SubscribeRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<SubscribeResponse>;
 }
 
 export const CollectorServiceClient = makeGenericClientConstructor(

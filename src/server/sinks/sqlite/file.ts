@@ -17,6 +17,8 @@ export interface FileOptions {
   readonly durability: Durability;
   /** Senders that one run may have. Default: 1,000,000 (`defaultSendersPerRun`). */
   readonly sendersPerRun?: number;
+  /** Bytes of what was committed that are kept for those who follow it. Default: 64 MiB (`defaultLogBytes`). */
+  readonly logBytes?: number;
 }
 
 /** Opens the database file, without touching its content: that may need a lock that another holds now.

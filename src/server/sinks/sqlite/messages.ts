@@ -24,6 +24,7 @@ export type Call =
   | { readonly store: PackedGroup }
   | { readonly status: string; readonly principal: Principal | undefined }
   | { readonly losses: true }
+  | { readonly keepLog: true }
   | { readonly close: true };
 
 /** What the writer's thread says: that it is open, or never will be; answers, in the order of the calls;
@@ -34,4 +35,5 @@ export type Report =
   | { readonly stored: readonly Outcome[] }
   | { readonly status: SinkStatus }
   | { readonly losses: Losses }
+  | { readonly logKept: true }
   | { readonly blocked: string | undefined };

@@ -4,9 +4,11 @@ import { Worker } from "node:worker_threads";
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import type { Logger } from "../../../base/logger.js";
 import type { Principal } from "../../../model/principal.js";
+import type { MessageLog } from "../../message-log.js";
 import { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Losses, Outcome, Sink, SinkStatus } from "../sink.js";
 import type { FileOptions } from "./file.js";
+import { FileLog } from "./log.js";
 import type { Call, Report, WriterData } from "./messages.js";
 
 /** How long opening waits for a lock of another process, in ms, before the collector takes messages all
@@ -32,6 +34,8 @@ export class SqliteSink implements Sink {
   readonly failed: Promise<CollectorError>;
   /** What it has stored since it was opened. */
   readonly counts: StoreCounts;
+  readonly log: MessageLog;
+  readonly #log: FileLog;
   readonly #resolveFailed: (error: CollectorError) => void;
   readonly #worker: Worker;
   readonly #logger: Logger;
@@ -49,6 +53,8 @@ export class SqliteSink implements Sink {
     this.#logger = logger;
     this.path = options.path;
     this.counts = new StoreCounts(radios);
+    this.#log = new FileLog(options.path, () => this.#keepLog());
+    this.log = this.#log;
     const workerData: WriterData = { ...options, radios, counts: this.counts.memory };
     this.#worker = new Worker(new URL("./writer-thread.js", import.meta.url), { workerData });
     const opened = Promise.withResolvers<void>();
@@ -121,7 +127,10 @@ export class SqliteSink implements Sink {
       ? group.map(({ principal }) => principal)
       : undefined;
     const answer = await this.#call({ store: { packed, lengths, radios, principals } }, [packed.buffer]);
-    if ("stored" in answer) return answer.stored;
+    if ("stored" in answer) {
+      this.#log.committed();
+      return answer.stored;
+    }
     throw new CollectorError("internal", "store a group: the writer answered something else");
   }
 
@@ -145,6 +154,7 @@ export class SqliteSink implements Sink {
       this.#worker.postMessage({ close: true } satisfies Call);
     }
     await this.#ended;
+    this.#log.close();
   }
 
   /** Ends the writer at once, in the middle of whatever it does. SQLite rolls back what was not
@@ -158,6 +168,11 @@ export class SqliteSink implements Sink {
       ),
     );
     await this.#worker.terminate();
+    this.#log.close();
+  }
+
+  async #keepLog(): Promise<void> {
+    await this.#call({ keepLog: true });
   }
 
   #call(call: Call, transfer: ArrayBuffer[] = []): Promise<Report> {

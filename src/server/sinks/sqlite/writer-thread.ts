@@ -46,7 +46,10 @@ if (writer === undefined) {
     if ("store" in call) report({ stored: writer.store(unpack(call.store)) });
     else if ("status" in call) report({ status: writer.status(call.status, call.principal) });
     else if ("losses" in call) report({ losses: writer.losses() });
-    else {
+    else if ("keepLog" in call) {
+      writer.keepLog();
+      report({ logKept: true });
+    } else {
       writer.close();
       port.close();
     }

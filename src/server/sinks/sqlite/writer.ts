@@ -12,6 +12,7 @@ import type { Arrival, Losses, Outcome, SinkStatus } from "../sink.js";
 import { damageCure, isDamage } from "./damage.js";
 import type { Principal } from "../../../model/principal.js";
 import { advisePlanner, cureOf, isTemporary, openFile, prepareFile, type FileOptions } from "./file.js";
+import { defaultLogBytes, LogWriter } from "./log-writer.js";
 import { Owners } from "./owners.js";
 import { RejectedMessages, type KeptRejected } from "./rejected.js";
 import { defaultSendersPerRun, Senders, type Sender } from "./senders.js";
@@ -41,6 +42,7 @@ export class SqliteWriter {
   readonly #senders: Senders;
   readonly #owners: Owners;
   readonly #tables: Tables;
+  readonly #log: LogWriter;
   readonly #rejected;
   readonly #begin;
   readonly #commit;
@@ -78,6 +80,7 @@ export class SqliteWriter {
       this.#senders = new Senders(this.#db, options.sendersPerRun ?? defaultSendersPerRun);
       this.#owners = new Owners(this.#db);
       this.#tables = new Tables(this.#db);
+      this.#log = new LogWriter(this.#db, options.logBytes ?? defaultLogBytes);
     } catch (cause) {
       this.#db.close();
       throw this.#failure("open database", cause);
@@ -129,6 +132,11 @@ export class SqliteWriter {
 
   losses(): Losses {
     return this.#whenFree(() => readLosses(this.#db));
+  }
+
+  /** Keeps a log of what is committed from now on. */
+  keepLog(): void {
+    this.#whenFree(() => this.#inTransaction(() => this.#log.keep()));
   }
 
   /** Tries rejected messages again, for a table may take now what none did before: by their numbers in
@@ -183,6 +191,7 @@ export class SqliteWriter {
       this.#tables.flush();
       faultPoint("writer: rows written");
       this.#senders.flush(now);
+      this.#log.flush();
       faultPoint("writer: ledger written");
       return outcomes;
     });
@@ -224,6 +233,7 @@ export class SqliteWriter {
     this.#tables.forget();
     this.#senders.forget();
     this.#owners.forget();
+    this.#log.forget();
   }
 
   #storeEnvelope(
@@ -234,10 +244,14 @@ export class SqliteWriter {
   ): Acknowledgement {
     const sender = this.#senders.hear(envelope, radio, now);
     const { sequences } = envelope;
+    const refused = new Map<number, string>();
     const rejections =
       sequences === undefined
         ? []
-        : this.#storeMessages(envelope, radio, sequences.first, sender, now, carefully);
+        : this.#storeMessages(envelope, radio, sequences.first, sender, now, carefully, refused);
+    const first = sequences?.first ?? 0;
+    // Before the ledger has them: then none is new.
+    this.#log.append(envelope, (index) => !sender.sequences.has(first + index), refused, radio, now);
     if (sequences !== undefined) sender.sequences.add(sequences);
     return {
       senderId: envelope.senderId,
@@ -257,6 +271,7 @@ export class SqliteWriter {
     sender: Sender,
     now: Micros,
     carefully: boolean,
+    refused: Map<number, string>,
   ): Rejection[] {
     const { messages } = envelope;
     const last = first + messages.length - 1;
@@ -267,7 +282,6 @@ export class SqliteWriter {
       return this.#rejectionsOf(sender, first, last);
     }
     const overlaps = first <= sequences.highest;
-    let refused = 0;
     messages.forEach((message, index) => {
       const sequence = first + index;
       // A sender that reconnects resends its whole window, so a known number is a repeat and not a fault.
@@ -289,7 +303,7 @@ export class SqliteWriter {
       }
       counts.rejected += 1;
       this.#storeCounts.add(radio, kindOf(message), "rejected");
-      refused += 1;
+      refused.set(sequence, reason);
       const known = "unreadable" in message ? undefined : message;
       this.#rejected.add({
         senderId: sender.senderId,
@@ -301,7 +315,7 @@ export class SqliteWriter {
         message: envelope.bytesOf(index),
       });
     });
-    return refused > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
+    return refused.size > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
   }
 
   /** Returns why the message was refused; undefined when it is stored. */

@@ -1,0 +1,42 @@
+import type { Principal } from "../model/principal.js";
+import type { Micros } from "../model/time.js";
+
+/** An envelope as the log has it: what of it was new, so that no message is in the log twice. */
+export interface LogEntry {
+  /** Grows from one entry to the next, with gaps. */
+  readonly position: number;
+  /** When it was committed, by the collector's clock. */
+  readonly committedAt: Micros;
+  /** The radio that brought it. */
+  readonly radio: string;
+  /** The bytes of an `Envelope`. */
+  readonly envelope: Uint8Array;
+  /** Those of its messages that no table took, by sequence, with the reason. */
+  readonly rejections: ReadonlyMap<number, string>;
+}
+
+/** What a log holds. */
+export interface LogSpan {
+  /** The log's own, at random: positions of another one mean nothing here. */
+  readonly id: string;
+  /** Position behind what is no longer kept: reading may go on from here, and from no earlier one. */
+  readonly from: number;
+  /** Position of the newest entry; `from` when there is none. */
+  readonly to: number;
+}
+
+/** What was committed, in the order of the commits, for those who follow. A sink keeps it from the first time that
+ *  somebody asks for it, and only so much of it as it was told. */
+export interface MessageLog {
+  /** Begins to keep it, where that has not been done before, and says what there is. Waits as long as the store
+   *  cannot be written. */
+  keep(): Promise<LogSpan>;
+  /** What there is, in a log that is kept. */
+  span(): LogSpan;
+  /** Entries behind a position, of so many bytes together, and one at least where there is one. */
+  read(after: number, mostBytes: number): LogEntry[];
+  /** Whether somebody may read what is of a run. */
+  mayRead(runId: string, principal: Principal): boolean;
+  /** Calls `tell` after each commit. Returns how to take that back. */
+  whenCommitted(tell: () => void): () => void;
+}

@@ -1,0 +1,167 @@
+import { CollectorError } from "../base/errors.js";
+import { kindName, kindNames } from "../model/kinds.js";
+import type { Principal } from "../model/principal.js";
+import type { CommittedMessage, SubscribeRequest, SubscribeResponse } from "../model/subscription.js";
+import { timestampOf } from "../model/time.js";
+import { readEnvelope } from "./envelope-reader.js";
+import type { LogEntry, LogSpan, MessageLog } from "./message-log.js";
+
+/** Bytes of envelopes that a subscriber is given at once, but for a single one that is larger: what a slow one may
+ *  have here. All else of its stays in the store. */
+const readBytes = 256 * 1024;
+
+/** How long a subscriber waits for a commit before it looks all the same, in ms: another collector may write to the
+ *  same store. */
+const lookAgainMs = 1_000;
+
+/** Subscribers at one time. Each commit wakes them all. */
+const mostSubscribers = 100;
+
+/** Positions that a subscriber of few messages falls behind before it is told a new one. */
+const silentEntries = 1_000;
+
+/** Gives those who follow what is committed. Each reads the log at its own pace, so a slow one holds up nobody. */
+export class Subscriptions {
+  readonly #log: MessageLog;
+  #open = 0;
+
+  constructor(log: MessageLog) {
+    this.#log = log;
+  }
+
+  /** What was committed behind the position that a request names, and then what is, until the signal aborts. Throws a
+   *  CollectorError: `gone` for a position that the log has left behind. */
+  async *follow(
+    request: SubscribeRequest,
+    principal: Principal | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<SubscribeResponse, void, void> {
+    const filter = new Filter(this.#log, request, principal);
+    if (this.#open >= mostSubscribers) {
+      throw new CollectorError(
+        "exhausted",
+        `subscribe: the collector has ${String(mostSubscribers)} subscribers, as many as it may`,
+      );
+    }
+    this.#open += 1;
+    try {
+      const span = await this.#log.keep();
+      let at = startOf(request, span);
+      let told = at;
+      yield { position: positionOf(span, at), messages: [] };
+      while (!signal.aborted) {
+        this.#checkIsKept(span, at);
+        const entries = this.#log.read(at, readBytes);
+        const last = entries.at(-1);
+        if (last === undefined) {
+          await this.#committed(signal);
+          continue;
+        }
+        at = last.position;
+        const messages = entries.flatMap((entry) => filter.messagesOf(entry));
+        if (messages.length === 0 && at - told < silentEntries) continue;
+        told = at;
+        yield { position: positionOf(span, at), messages };
+      }
+    } finally {
+      this.#open -= 1;
+    }
+  }
+
+  /** One who reads more slowly than is written may find that what comes next is gone. */
+  #checkIsKept(span: LogSpan, at: number): void {
+    const now = this.#log.span();
+    if (now.id !== span.id || at < now.from) throw gone(positionOf(span, at));
+  }
+
+  /** Resolves with the next commit, and at times without one. */
+  #committed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        forget();
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, lookAgainMs);
+      const forget = this.#log.whenCommitted(done);
+      signal.addEventListener("abort", done);
+      if (signal.aborted) done();
+    });
+  }
+}
+
+function positionOf({ id }: LogSpan, at: number): string {
+  return `${id}-${String(at)}`;
+}
+
+function startOf({ position, fromOldest }: SubscribeRequest, span: LogSpan): number {
+  if (position === "") return fromOldest ? span.from : span.to;
+  const [, id, digits = ""] = /^([0-9a-f]+)-(\d+)$/.exec(position) ?? [];
+  const at = Number(digits);
+  if (id === undefined || !Number.isSafeInteger(at)) {
+    throw new CollectorError(
+      "invalid-argument",
+      `subscribe from position "${position}": it is none; give one that a response had, or none for from now`,
+    );
+  }
+  if (id !== span.id || at < span.from || at > span.to) throw gone(position);
+  return at;
+}
+
+function gone(position: string): CollectorError {
+  return new CollectorError(
+    "gone",
+    `subscribe from position "${position}": what came behind it is no longer kept, or it is of another database; read ` +
+      "the database, and subscribe from the oldest or from now; --log-bytes keeps more",
+  );
+}
+
+/** What somebody wants to hear of, and may. */
+class Filter {
+  readonly #log: MessageLog;
+  readonly #runIds: ReadonlySet<string>;
+  readonly #kinds: ReadonlySet<string>;
+  readonly #principal: Principal | undefined;
+
+  constructor(log: MessageLog, { runIds, kinds }: SubscribeRequest, principal: Principal | undefined) {
+    this.#log = log;
+    this.#runIds = new Set(runIds);
+    this.#kinds = new Set(kinds);
+    this.#principal = principal;
+    const known = [...Object.values(kindNames), "UNKNOWN"];
+    const unknown = kinds.find((kind) => !known.includes(kind));
+    if (unknown !== undefined) {
+      throw new CollectorError(
+        "invalid-argument",
+        `subscribe to messages of kind "${unknown}": there is none; there are ${known.join(", ")}`,
+      );
+    }
+  }
+
+  messagesOf({ envelope: bytes, rejections, committedAt }: LogEntry): CommittedMessage[] {
+    const envelope = readEnvelope(bytes);
+    if ("invalid" in envelope || envelope.sequences === undefined) return [];
+    const { senderId, context, sequences } = envelope;
+    return envelope.messages.flatMap((read, index): CommittedMessage[] => {
+      const message = "unreadable" in read ? undefined : read;
+      const runId = message?.kind?.value.runId ?? context.runId;
+      const kind = message === undefined ? "UNREADABLE" : kindName(message);
+      if (this.#kinds.size > 0 && !this.#kinds.has(kind)) return [];
+      if (this.#runIds.size > 0 && !this.#runIds.has(runId)) return [];
+      if (this.#principal !== undefined && !this.#log.mayRead(runId, this.#principal)) return [];
+      const sequence = sequences.first + index;
+      return [
+        {
+          senderId,
+          sequence: BigInt(sequence),
+          runId,
+          hostname: context.hostname,
+          committedAt: timestampOf(committedAt),
+          message,
+          rejectedReason: rejections.get(sequence) ?? "",
+        },
+      ];
+    });
+  }
+}

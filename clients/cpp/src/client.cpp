@@ -1,5 +1,7 @@
 #include "parsl_collector/client.hpp"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,11 +68,26 @@ v1::Envelope head_of(const Options& options) {
   return head;
 }
 
+bool holds_certificate(const std::string& pem) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr),
+                                                                X509_free);
+  ERR_clear_error();
+  return certificate != nullptr;
+}
+
 Options checked(Options options) {
   // gRPC ends the whole process for metadata that HTTP/2 does not allow, as the newline at the end of a token's file.
   const auto is_printable = [](unsigned char character) { return character >= 0x20 && character < 0x7f; };
   if (!std::all_of(options.token.begin(), options.token.end(), is_printable)) {
     throw Error(Error::Code::kOptions, "Options::token: expected printable ASCII; cut off the newline of a token's file");
+  }
+  // gRPC tells of these to its own log alone, and goes on as if there were no address.
+  if (options.tls && !options.tls->ca.empty() && !holds_certificate(options.tls->ca)) {
+    throw Error(Error::Code::kOptions, "Options::tls: ca is no certificate in PEM; give the text of the file, not its name");
+  }
+  if (options.tls && options.tls->certificate.empty() != options.tls->key.empty()) {
+    throw Error(Error::Code::kOptions, "Options::tls: certificate and key go together; give both or neither");
   }
   return options;
 }
@@ -338,7 +355,7 @@ Client::~Client() {
   try {
     close(impl_->destructor_timeout());
   } catch (const Error& error) {
-    impl_->tell_connection(false, error.what());
+    if (error.code() != Error::Code::kRefused) impl_->tell_connection(false, error.what());  // that was told before
   }
 }
 

@@ -272,9 +272,12 @@ TEST(Client, ClosesAtOnceWhenItNeverSentAMessage) {
 }
 
 TEST(Client, RefusesWhatItCouldNeverDeliver) {
-  Options options = quiet();
-  options.token = "token\n";
-  EXPECT_EQ(error_of([&] { Client("127.0.0.1:1", options); }).first, Code::kOptions);
+  Options with_newline = quiet();
+  with_newline.token = "token\n";
+  EXPECT_EQ(error_of([&] { Client("127.0.0.1:1", with_newline); }).first, Code::kOptions);
+  Options with_path = quiet();
+  with_path.tls = Tls{"collector.crt", "", ""};
+  EXPECT_EQ(error_of([&] { Client("127.0.0.1:1", with_path); }).first, Code::kOptions);
 
   Client client("127.0.0.1:1", quiet());
   v1::MonitoringMessage huge;

@@ -1,4 +1,4 @@
-/** Generates the TypeScript and Python code of the protos.
+/** Generates the TypeScript and Python code of the protos, and with the tools of Go that of Go.
  *
  *  usage: node scripts/generate.mjs [--check]
  *
@@ -26,7 +26,16 @@ await runScript("generate", async () => {
   }
   const python = join("python", "generate.py");
   await run("generate Python code", venvPython, check ? [python, "--check"] : [python]);
+  // Its own tests check it; the clients in other languages generate theirs when they are built.
+  if (!check) await generateGo();
 });
+
+async function generateGo() {
+  const { code, output } = await runToEnd("go", ["generate", "./..."], { cwd: join(root, "clients", "go") });
+  if (code === null)
+    console.error("generate: there is no Go here; if the protos changed, its code is stale now");
+  else if (code !== 0) throw new Problem("generate Go code: see what go says", output);
+}
 
 async function generateTypeScript(folder) {
   await run("generate TypeScript code", "buf", ["generate", "--output", folder]);

@@ -888,11 +888,240 @@ func (x *SenderStatus) GetRadios() []*RadioCount {
 	return nil
 }
 
+// What somebody wants to hear of.
+type SubscribeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to go on: the position of the last response. Empty: from now.
+	Position string `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Without a position: from the oldest message that is kept, not from now.
+	FromOldest bool `protobuf:"varint,2,opt,name=from_oldest,json=fromOldest,proto3" json:"from_oldest,omitempty"`
+	// Messages of these runs only; empty for all.
+	RunIds []string `protobuf:"bytes,3,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	// Messages of these kinds only, as Parsl names them (TASK_INFO, RESOURCE_INFO, ...); empty for all.
+	Kinds         []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribeRequest) Reset() {
+	*x = SubscribeRequest{}
+	mi := &file_parsl_collector_v1_collector_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribeRequest) ProtoMessage() {}
+
+func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parsl_collector_v1_collector_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
+func (*SubscribeRequest) Descriptor() ([]byte, []int) {
+	return file_parsl_collector_v1_collector_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SubscribeRequest) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+func (x *SubscribeRequest) GetFromOldest() bool {
+	if x != nil {
+		return x.FromOldest
+	}
+	return false
+}
+
+func (x *SubscribeRequest) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+func (x *SubscribeRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+// Messages of one or several commits, in the order in which they were committed, those of a sender in the order in
+// which it sent them. The first response comes at once, as a rule without messages.
+type SubscribeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Behind these messages: whoever subscribes from here misses none and hears none again.
+	Position string `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// What was committed; none where only the position has moved on.
+	Messages      []*CommittedMessage `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribeResponse) Reset() {
+	*x = SubscribeResponse{}
+	mi := &file_parsl_collector_v1_collector_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribeResponse) ProtoMessage() {}
+
+func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parsl_collector_v1_collector_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
+func (*SubscribeResponse) Descriptor() ([]byte, []int) {
+	return file_parsl_collector_v1_collector_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SubscribeResponse) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+func (x *SubscribeResponse) GetMessages() []*CommittedMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// A message that is on the collector's disk.
+type CommittedMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who sent it.
+	SenderId string `protobuf:"bytes,1,opt,name=sender_id,json=senderId,proto3" json:"sender_id,omitempty"`
+	// Its sequence. With the sender's name it is the message's own: the same twice is the same message.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The run that it is of: its own word, or else its envelope's.
+	RunId string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The host that its envelope named.
+	Hostname string `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// When the collector committed it, by the collector's clock.
+	CommittedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=committed_at,json=committedAt,proto3" json:"committed_at,omitempty"`
+	// The message; unset where its bytes are none.
+	Message *MonitoringMessage `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// Why no table took it; empty for one that is rows.
+	RejectedReason string `protobuf:"bytes,7,opt,name=rejected_reason,json=rejectedReason,proto3" json:"rejected_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CommittedMessage) Reset() {
+	*x = CommittedMessage{}
+	mi := &file_parsl_collector_v1_collector_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommittedMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommittedMessage) ProtoMessage() {}
+
+func (x *CommittedMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_parsl_collector_v1_collector_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommittedMessage.ProtoReflect.Descriptor instead.
+func (*CommittedMessage) Descriptor() ([]byte, []int) {
+	return file_parsl_collector_v1_collector_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CommittedMessage) GetSenderId() string {
+	if x != nil {
+		return x.SenderId
+	}
+	return ""
+}
+
+func (x *CommittedMessage) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *CommittedMessage) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *CommittedMessage) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *CommittedMessage) GetCommittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommittedAt
+	}
+	return nil
+}
+
+func (x *CommittedMessage) GetMessage() *MonitoringMessage {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *CommittedMessage) GetRejectedReason() string {
+	if x != nil {
+		return x.RejectedReason
+	}
+	return ""
+}
+
 var File_parsl_collector_v1_collector_service_proto protoreflect.FileDescriptor
 
 const file_parsl_collector_v1_collector_service_proto_rawDesc = "" +
 	"\n" +
-	"*parsl_collector/v1/collector_service.proto\x12\x12parsl_collector.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!parsl_collector/v1/envelope.proto\"\x96\x01\n" +
+	"*parsl_collector/v1/collector_service.proto\x12\x12parsl_collector.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!parsl_collector/v1/envelope.proto\x1a!parsl_collector/v1/messages.proto\"\x96\x01\n" +
 	"\x15StreamMessagesRequest\x128\n" +
 	"\benvelope\x18\x01 \x01(\v2\x1c.parsl_collector.v1.EnvelopeR\benvelope\x12C\n" +
 	"\x0emore_envelopes\x18\x02 \x03(\v2\x1c.parsl_collector.v1.EnvelopeR\rmoreEnvelopes\"i\n" +
@@ -949,16 +1178,34 @@ const file_parsl_collector_v1_collector_service_proto_rawDesc = "" +
 	"\x10last_received_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0elastReceivedAt\x121\n" +
 	"\x04lost\x18\t \x03(\v2\x1d.parsl_collector.v1.LostCountR\x04lost\x126\n" +
 	"\x06radios\x18\n" +
-	" \x03(\v2\x1e.parsl_collector.v1.RadioCountR\x06radios*i\n" +
+	" \x03(\v2\x1e.parsl_collector.v1.RadioCountR\x06radios\"~\n" +
+	"\x10SubscribeRequest\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\tR\bposition\x12\x1f\n" +
+	"\vfrom_oldest\x18\x02 \x01(\bR\n" +
+	"fromOldest\x12\x17\n" +
+	"\arun_ids\x18\x03 \x03(\tR\x06runIds\x12\x14\n" +
+	"\x05kinds\x18\x04 \x03(\tR\x05kinds\"q\n" +
+	"\x11SubscribeResponse\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\tR\bposition\x12@\n" +
+	"\bmessages\x18\x02 \x03(\v2$.parsl_collector.v1.CommittedMessageR\bmessages\"\xa7\x02\n" +
+	"\x10CommittedMessage\x12\x1b\n" +
+	"\tsender_id\x18\x01 \x01(\tR\bsenderId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x15\n" +
+	"\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x1a\n" +
+	"\bhostname\x18\x04 \x01(\tR\bhostname\x12=\n" +
+	"\fcommitted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcommittedAt\x12?\n" +
+	"\amessage\x18\x06 \x01(\v2%.parsl_collector.v1.MonitoringMessageR\amessage\x12'\n" +
+	"\x0frejected_reason\x18\a \x01(\tR\x0erejectedReason*i\n" +
 	"\bRunState\x12\x19\n" +
 	"\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11RUN_STATE_RUNNING\x10\x01\x12\x17\n" +
 	"\x13RUN_STATE_COMPLETED\x10\x02\x12\x12\n" +
-	"\x0eRUN_STATE_LOST\x10\x032\xbc\x02\n" +
+	"\x0eRUN_STATE_LOST\x10\x032\x98\x03\n" +
 	"\x10CollectorService\x12k\n" +
 	"\x0eStreamMessages\x12).parsl_collector.v1.StreamMessagesRequest\x1a*.parsl_collector.v1.StreamMessagesResponse(\x010\x01\x12a\n" +
 	"\fSendMessages\x12'.parsl_collector.v1.SendMessagesRequest\x1a(.parsl_collector.v1.SendMessagesResponse\x12X\n" +
-	"\tGetStatus\x12$.parsl_collector.v1.GetStatusRequest\x1a%.parsl_collector.v1.GetStatusResponseB\xbc\x01\n" +
+	"\tGetStatus\x12$.parsl_collector.v1.GetStatusRequest\x1a%.parsl_collector.v1.GetStatusResponse\x12Z\n" +
+	"\tSubscribe\x12$.parsl_collector.v1.SubscribeRequest\x1a%.parsl_collector.v1.SubscribeResponse0\x01B\xbc\x01\n" +
 	"\x16com.parsl_collector.v1B\x15CollectorServiceProtoP\x01Z&parsl-collector/clients/go/collectorpb\xa2\x02\x03PXX\xaa\x02\x11ParslCollector.V1\xca\x02\x11ParslCollector\\V1\xe2\x02\x1dParslCollector\\V1\\GPBMetadata\xea\x02\x12ParslCollector::V1b\x06proto3"
 
 var (
@@ -974,7 +1221,7 @@ func file_parsl_collector_v1_collector_service_proto_rawDescGZIP() []byte {
 }
 
 var file_parsl_collector_v1_collector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_parsl_collector_v1_collector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_parsl_collector_v1_collector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_parsl_collector_v1_collector_service_proto_goTypes = []any{
 	(RunState)(0),                  // 0: parsl_collector.v1.RunState
 	(*StreamMessagesRequest)(nil),  // 1: parsl_collector.v1.StreamMessagesRequest
@@ -989,41 +1236,50 @@ var file_parsl_collector_v1_collector_service_proto_goTypes = []any{
 	(*LostCount)(nil),              // 10: parsl_collector.v1.LostCount
 	(*RadioCount)(nil),             // 11: parsl_collector.v1.RadioCount
 	(*SenderStatus)(nil),           // 12: parsl_collector.v1.SenderStatus
-	nil,                            // 13: parsl_collector.v1.ReceiverStatus.RefusedEntry
-	(*Envelope)(nil),               // 14: parsl_collector.v1.Envelope
-	(*Acknowledgement)(nil),        // 15: parsl_collector.v1.Acknowledgement
-	(*timestamppb.Timestamp)(nil),  // 16: google.protobuf.Timestamp
-	(*SequenceRange)(nil),          // 17: parsl_collector.v1.SequenceRange
+	(*SubscribeRequest)(nil),       // 13: parsl_collector.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),      // 14: parsl_collector.v1.SubscribeResponse
+	(*CommittedMessage)(nil),       // 15: parsl_collector.v1.CommittedMessage
+	nil,                            // 16: parsl_collector.v1.ReceiverStatus.RefusedEntry
+	(*Envelope)(nil),               // 17: parsl_collector.v1.Envelope
+	(*Acknowledgement)(nil),        // 18: parsl_collector.v1.Acknowledgement
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(*SequenceRange)(nil),          // 20: parsl_collector.v1.SequenceRange
+	(*MonitoringMessage)(nil),      // 21: parsl_collector.v1.MonitoringMessage
 }
 var file_parsl_collector_v1_collector_service_proto_depIdxs = []int32{
-	14, // 0: parsl_collector.v1.StreamMessagesRequest.envelope:type_name -> parsl_collector.v1.Envelope
-	14, // 1: parsl_collector.v1.StreamMessagesRequest.more_envelopes:type_name -> parsl_collector.v1.Envelope
-	15, // 2: parsl_collector.v1.StreamMessagesResponse.acknowledgements:type_name -> parsl_collector.v1.Acknowledgement
-	14, // 3: parsl_collector.v1.SendMessagesRequest.envelope:type_name -> parsl_collector.v1.Envelope
-	15, // 4: parsl_collector.v1.SendMessagesResponse.acknowledgement:type_name -> parsl_collector.v1.Acknowledgement
+	17, // 0: parsl_collector.v1.StreamMessagesRequest.envelope:type_name -> parsl_collector.v1.Envelope
+	17, // 1: parsl_collector.v1.StreamMessagesRequest.more_envelopes:type_name -> parsl_collector.v1.Envelope
+	18, // 2: parsl_collector.v1.StreamMessagesResponse.acknowledgements:type_name -> parsl_collector.v1.Acknowledgement
+	17, // 3: parsl_collector.v1.SendMessagesRequest.envelope:type_name -> parsl_collector.v1.Envelope
+	18, // 4: parsl_collector.v1.SendMessagesResponse.acknowledgement:type_name -> parsl_collector.v1.Acknowledgement
 	9,  // 5: parsl_collector.v1.GetStatusResponse.total:type_name -> parsl_collector.v1.MessageCounts
 	12, // 6: parsl_collector.v1.GetStatusResponse.senders:type_name -> parsl_collector.v1.SenderStatus
 	8,  // 7: parsl_collector.v1.GetStatusResponse.runs:type_name -> parsl_collector.v1.RunStatus
 	7,  // 8: parsl_collector.v1.GetStatusResponse.receivers:type_name -> parsl_collector.v1.ReceiverStatus
-	13, // 9: parsl_collector.v1.ReceiverStatus.refused:type_name -> parsl_collector.v1.ReceiverStatus.RefusedEntry
+	16, // 9: parsl_collector.v1.ReceiverStatus.refused:type_name -> parsl_collector.v1.ReceiverStatus.RefusedEntry
 	0,  // 10: parsl_collector.v1.RunStatus.state:type_name -> parsl_collector.v1.RunState
-	16, // 11: parsl_collector.v1.RunStatus.last_received_at:type_name -> google.protobuf.Timestamp
+	19, // 11: parsl_collector.v1.RunStatus.last_received_at:type_name -> google.protobuf.Timestamp
 	9,  // 12: parsl_collector.v1.SenderStatus.counts:type_name -> parsl_collector.v1.MessageCounts
-	17, // 13: parsl_collector.v1.SenderStatus.missing:type_name -> parsl_collector.v1.SequenceRange
-	16, // 14: parsl_collector.v1.SenderStatus.last_received_at:type_name -> google.protobuf.Timestamp
+	20, // 13: parsl_collector.v1.SenderStatus.missing:type_name -> parsl_collector.v1.SequenceRange
+	19, // 14: parsl_collector.v1.SenderStatus.last_received_at:type_name -> google.protobuf.Timestamp
 	10, // 15: parsl_collector.v1.SenderStatus.lost:type_name -> parsl_collector.v1.LostCount
 	11, // 16: parsl_collector.v1.SenderStatus.radios:type_name -> parsl_collector.v1.RadioCount
-	1,  // 17: parsl_collector.v1.CollectorService.StreamMessages:input_type -> parsl_collector.v1.StreamMessagesRequest
-	3,  // 18: parsl_collector.v1.CollectorService.SendMessages:input_type -> parsl_collector.v1.SendMessagesRequest
-	5,  // 19: parsl_collector.v1.CollectorService.GetStatus:input_type -> parsl_collector.v1.GetStatusRequest
-	2,  // 20: parsl_collector.v1.CollectorService.StreamMessages:output_type -> parsl_collector.v1.StreamMessagesResponse
-	4,  // 21: parsl_collector.v1.CollectorService.SendMessages:output_type -> parsl_collector.v1.SendMessagesResponse
-	6,  // 22: parsl_collector.v1.CollectorService.GetStatus:output_type -> parsl_collector.v1.GetStatusResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	15, // 17: parsl_collector.v1.SubscribeResponse.messages:type_name -> parsl_collector.v1.CommittedMessage
+	19, // 18: parsl_collector.v1.CommittedMessage.committed_at:type_name -> google.protobuf.Timestamp
+	21, // 19: parsl_collector.v1.CommittedMessage.message:type_name -> parsl_collector.v1.MonitoringMessage
+	1,  // 20: parsl_collector.v1.CollectorService.StreamMessages:input_type -> parsl_collector.v1.StreamMessagesRequest
+	3,  // 21: parsl_collector.v1.CollectorService.SendMessages:input_type -> parsl_collector.v1.SendMessagesRequest
+	5,  // 22: parsl_collector.v1.CollectorService.GetStatus:input_type -> parsl_collector.v1.GetStatusRequest
+	13, // 23: parsl_collector.v1.CollectorService.Subscribe:input_type -> parsl_collector.v1.SubscribeRequest
+	2,  // 24: parsl_collector.v1.CollectorService.StreamMessages:output_type -> parsl_collector.v1.StreamMessagesResponse
+	4,  // 25: parsl_collector.v1.CollectorService.SendMessages:output_type -> parsl_collector.v1.SendMessagesResponse
+	6,  // 26: parsl_collector.v1.CollectorService.GetStatus:output_type -> parsl_collector.v1.GetStatusResponse
+	14, // 27: parsl_collector.v1.CollectorService.Subscribe:output_type -> parsl_collector.v1.SubscribeResponse
+	24, // [24:28] is the sub-list for method output_type
+	20, // [20:24] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_parsl_collector_v1_collector_service_proto_init() }
@@ -1032,13 +1288,14 @@ func file_parsl_collector_v1_collector_service_proto_init() {
 		return
 	}
 	file_parsl_collector_v1_envelope_proto_init()
+	file_parsl_collector_v1_messages_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parsl_collector_v1_collector_service_proto_rawDesc), len(file_parsl_collector_v1_collector_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	CollectorService_StreamMessages_FullMethodName = "/parsl_collector.v1.CollectorService/StreamMessages"
 	CollectorService_SendMessages_FullMethodName   = "/parsl_collector.v1.CollectorService/SendMessages"
 	CollectorService_GetStatus_FullMethodName      = "/parsl_collector.v1.CollectorService/GetStatus"
+	CollectorService_Subscribe_FullMethodName      = "/parsl_collector.v1.CollectorService/Subscribe"
 )
 
 // CollectorServiceClient is the client API for CollectorService service.
@@ -40,6 +41,10 @@ type CollectorServiceClient interface {
 	SendMessages(ctx context.Context, in *SendMessagesRequest, opts ...grpc.CallOption) (*SendMessagesResponse, error)
 	// What is stored of a run, by sender, and what is missing.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// Messages as they are committed, from now on or from a position, until the caller ends the call. Ends with
+	// UNAVAILABLE when the collector shuts down (subscribe again with the last position) and with OUT_OF_RANGE for
+	// a position from which on messages are no longer kept, or one of another database.
+	Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeResponse], error)
 }
 
 type collectorServiceClient struct {
@@ -83,6 +88,25 @@ func (c *collectorServiceClient) GetStatus(ctx context.Context, in *GetStatusReq
 	return out, nil
 }
 
+func (c *collectorServiceClient) Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CollectorService_ServiceDesc.Streams[1], CollectorService_Subscribe_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SubscribeRequest, SubscribeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CollectorService_SubscribeClient = grpc.ServerStreamingClient[SubscribeResponse]
+
 // CollectorServiceServer is the server API for CollectorService service.
 // All implementations must embed UnimplementedCollectorServiceServer
 // for forward compatibility.
@@ -97,6 +121,10 @@ type CollectorServiceServer interface {
 	SendMessages(context.Context, *SendMessagesRequest) (*SendMessagesResponse, error)
 	// What is stored of a run, by sender, and what is missing.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// Messages as they are committed, from now on or from a position, until the caller ends the call. Ends with
+	// UNAVAILABLE when the collector shuts down (subscribe again with the last position) and with OUT_OF_RANGE for
+	// a position from which on messages are no longer kept, or one of another database.
+	Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[SubscribeResponse]) error
 	mustEmbedUnimplementedCollectorServiceServer()
 }
 
@@ -115,6 +143,9 @@ func (UnimplementedCollectorServiceServer) SendMessages(context.Context, *SendMe
 }
 func (UnimplementedCollectorServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedCollectorServiceServer) Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[SubscribeResponse]) error {
+	return status.Error(codes.Unimplemented, "method Subscribe not implemented")
 }
 func (UnimplementedCollectorServiceServer) mustEmbedUnimplementedCollectorServiceServer() {}
 func (UnimplementedCollectorServiceServer) testEmbeddedByValue()                          {}
@@ -180,6 +211,17 @@ func _CollectorService_GetStatus_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CollectorService_Subscribe_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SubscribeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CollectorServiceServer).Subscribe(m, &grpc.GenericServerStream[SubscribeRequest, SubscribeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CollectorService_SubscribeServer = grpc.ServerStreamingServer[SubscribeResponse]
+
 // CollectorService_ServiceDesc is the grpc.ServiceDesc for CollectorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +244,11 @@ var CollectorService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _CollectorService_StreamMessages_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Subscribe",
+			Handler:       _CollectorService_Subscribe_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "parsl_collector/v1/collector_service.proto",

@@ -1,5 +1,6 @@
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from parsl_collector._pb import envelope_pb2 as _envelope_pb2
+from parsl_collector._pb import messages_pb2 as _messages_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -154,3 +155,41 @@ class SenderStatus(_message.Message):
     lost: _containers.RepeatedCompositeFieldContainer[LostCount]
     radios: _containers.RepeatedCompositeFieldContainer[RadioCount]
     def __init__(self, sender_id: _Optional[str] = ..., run_id: _Optional[str] = ..., hostname: _Optional[str] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., last_sequence: _Optional[int] = ..., closed: bool = ..., missing: _Optional[_Iterable[_Union[_envelope_pb2.SequenceRange, _Mapping]]] = ..., last_received_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lost: _Optional[_Iterable[_Union[LostCount, _Mapping]]] = ..., radios: _Optional[_Iterable[_Union[RadioCount, _Mapping]]] = ...) -> None: ...
+
+class SubscribeRequest(_message.Message):
+    __slots__ = ("position", "from_oldest", "run_ids", "kinds")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    FROM_OLDEST_FIELD_NUMBER: _ClassVar[int]
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    position: str
+    from_oldest: bool
+    run_ids: _containers.RepeatedScalarFieldContainer[str]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, position: _Optional[str] = ..., from_oldest: bool = ..., run_ids: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SubscribeResponse(_message.Message):
+    __slots__ = ("position", "messages")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    position: str
+    messages: _containers.RepeatedCompositeFieldContainer[CommittedMessage]
+    def __init__(self, position: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[CommittedMessage, _Mapping]]] = ...) -> None: ...
+
+class CommittedMessage(_message.Message):
+    __slots__ = ("sender_id", "sequence", "run_id", "hostname", "committed_at", "message", "rejected_reason")
+    SENDER_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_AT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_REASON_FIELD_NUMBER: _ClassVar[int]
+    sender_id: str
+    sequence: int
+    run_id: str
+    hostname: str
+    committed_at: _timestamp_pb2.Timestamp
+    message: _messages_pb2.MonitoringMessage
+    rejected_reason: str
+    def __init__(self, sender_id: _Optional[str] = ..., sequence: _Optional[int] = ..., run_id: _Optional[str] = ..., hostname: _Optional[str] = ..., committed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[_Union[_messages_pb2.MonitoringMessage, _Mapping]] = ..., rejected_reason: _Optional[str] = ...) -> None: ...

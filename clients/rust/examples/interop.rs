@@ -7,6 +7,7 @@ use parsl_collector::{
 use prost_types::Timestamp;
 use std::{
     env, fs,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,17 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("interop: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [address, run_id, count, language] = &arguments[..] else {
         return Err("usage: interop ADDRESS RUN_ID COUNT LANGUAGE".into());

@@ -279,7 +279,8 @@ impl Shared {
 
     /// The stream ended, or there was none. Fails when no other attempt can end better.
     fn broken(&self, status: &Status) -> Result<(), Error> {
-        let reason = format!("stream to collector {}: {:?}: {}", self.address, status.code(), status.message());
+        let reason = with_sources(status.message(), status);
+        let reason = format!("stream to collector {}: {:?}: {reason}", self.address, status.code());
         let mut state = self.state();
         let cure = cure(status.code());
         let helps = if is_refused(status) { state.window.refused(|| unreadable(&reason)) } else { cure.is_none() };
@@ -332,7 +333,7 @@ async fn deliver(shared: Arc<Shared>, endpoint: Endpoint) {
     let end = loop {
         let attempt = match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
             Ok(Ok(channel)) => stream(&shared, channel, &mut pauses).await,
-            Ok(Err(reason)) => Err(Status::unavailable(with_sources(&reason))),
+            Ok(Err(reason)) => Err(Status::unavailable(with_sources(&reason.to_string(), &reason))),
             Err(_) => Err(Status::deadline_exceeded("no connection within 10 s")),
         };
         let Err(status) = attempt else { break Ok(()) };
@@ -347,7 +348,7 @@ async fn deliver(shared: Arc<Shared>, endpoint: Endpoint) {
 /// Sends over one connection, until everything is acknowledged after `close`.
 async fn stream(shared: &Shared, channel: Channel, pauses: &mut Pauses) -> Result<(), Status> {
     let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.map_err(|reason| Status::unavailable(with_sources(&reason)))?;
+    grpc.ready().await.map_err(|reason| Status::unavailable(with_sources(&reason.to_string(), &reason)))?;
     let (outgoing, requests) = mpsc::channel(MOST_ENVELOPES);
     let mut request = Request::new(ReceiverStream::new(requests));
     if let Some(value) = &shared.authorization {

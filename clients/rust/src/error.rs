@@ -41,12 +41,15 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {}
 
-/// An error with the reasons behind it, which the errors of tonic and hyper keep to themselves.
-pub(crate) fn with_sources(error: &dyn error::Error) -> String {
-    let mut text = error.to_string();
+/// The reasons behind an error, which tonic and hyper keep to themselves, in one line.
+pub(crate) fn with_sources(text: &str, error: &dyn error::Error) -> String {
+    let mut text = text.to_owned();
     let mut next = error.source();
     while let Some(source) = next {
-        text = format!("{text}: {source}");
+        let reason = source.to_string();
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
         next = source.source();
     }
     text

@@ -67,8 +67,11 @@ impl ServerCertVerifier for Verifier {
         match self.webpki.verify_server_cert(shown, intermediates, name, ocsp, now) {
             // It looks at this after the dates, and before the name.
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(reason))))
-                if reason.to_string() == "CaUsedAsEndEntity" && self.trusted.contains(&shown.clone().into_owned()) =>
+                if reason.to_string() == "CaUsedAsEndEntity" =>
             {
+                if !self.trusted.iter().any(|one| one == shown) {
+                    return Err(CertificateError::UnknownIssuer.into());
+                }
                 verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }

@@ -153,9 +153,17 @@ func TestAMessageThatNoEnvelopeHoldsIsNotTaken(t *testing.T) {
 func TestCloseSaysThatNothingFollows(t *testing.T) {
 	server := &fakeCollector{breakBeforeAnswer: 3}
 	client := connect(t, server, collector.Options{RunID: "run", Hostname: "host"})
-	for range 1200 {
-		check(t, client.Send(t.Context(), sample("sleeping")))
+	var senders sync.WaitGroup
+	for range 12 {
+		senders.Go(func() {
+			for range 100 {
+				if err := client.Send(t.Context(), sample("sleeping")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	senders.Wait()
 
 	check(t, client.Close(t.Context()))
 	check(t, client.Close(t.Context()))

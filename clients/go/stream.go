@@ -102,8 +102,8 @@ func pauseAfter(failures int) time.Duration {
 
 // unreadable is what the collector keeps as rejected in place of a message that it refuses to receive.
 func unreadable(reason error) []byte {
-	text := "refused on its way to the collector: " + reason.Error()
-	// Cannot fail: gRPC's texts are UTF-8.
+	text := strings.ToValidUTF8("refused on its way to the collector: "+reason.Error(), "\uFFFD")
+	// Fails for texts that are not UTF-8 alone.
 	bytes, _ := proto.Marshal(&pb.MonitoringMessage{Kind: &pb.MonitoringMessage_UnreadableMessage{
 		UnreadableMessage: &pb.UnreadableMessage{Reason: &text},
 	}})

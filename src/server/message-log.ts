@@ -32,11 +32,11 @@ export interface MessageLog {
    *  cannot be written. */
   keep(): Promise<LogSpan>;
   /** What there is, in a log that is kept. */
-  span(): LogSpan;
+  span(): Promise<LogSpan>;
   /** Entries behind a position, of so many bytes together, and one at least where there is one. */
-  read(after: number, mostBytes: number): LogEntry[];
-  /** Whether somebody may read what is of a run. */
-  mayRead(runId: string, principal: Principal): boolean;
+  read(after: number, mostBytes: number): Promise<LogEntry[]>;
+  /** Which of these runs somebody may read. */
+  readable(runIds: ReadonlySet<string>, principal: Principal): Promise<ReadonlySet<string>>;
   /** Calls `tell` after each commit. Returns how to take that back. */
   whenCommitted(tell: () => void): () => void;
 }

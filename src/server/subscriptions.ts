@@ -2,8 +2,7 @@ import { CollectorError } from "../base/errors.js";
 import { kindName, kindNames } from "../model/kinds.js";
 import type { Principal } from "../model/principal.js";
 import type { CommittedMessage, SubscribeRequest, SubscribeResponse } from "../model/subscription.js";
-import { timestampOf } from "../model/time.js";
-import { readEnvelope } from "./envelope-reader.js";
+import { messagesIn } from "./committed-messages.js";
 import type { LogEntry, LogSpan, MessageLog } from "./message-log.js";
 
 /** Bytes of envelopes that a subscriber is given at once, but for a single one that is larger: what a slow one may
@@ -50,15 +49,18 @@ export class Subscriptions {
       let told = at;
       yield { position: positionOf(span, at), messages: [] };
       while (!signal.aborted) {
-        this.#checkIsKept(span, at);
-        const entries = this.#log.read(at, readBytes);
+        await this.#checkIsKept(span, at);
+        // Before the look: what is committed during it wakes us too.
+        const committed = this.#nextCommit(signal);
+        const entries = await this.#log.read(at, readBytes);
         const last = entries.at(-1);
         if (last === undefined) {
-          await this.#committed(signal);
+          await committed.promise;
           continue;
         }
+        committed.forget();
         at = last.position;
-        const messages = entries.flatMap((entry) => filter.messagesOf(entry));
+        const messages = await filter.messagesOf(entries);
         if (messages.length === 0 && at - told < silentEntries) continue;
         told = at;
         yield { position: positionOf(span, at), messages };
@@ -69,25 +71,23 @@ export class Subscriptions {
   }
 
   /** One who reads more slowly than is written may find that what comes next is gone. */
-  #checkIsKept(span: LogSpan, at: number): void {
-    const now = this.#log.span();
+  async #checkIsKept(span: LogSpan, at: number): Promise<void> {
+    const now = await this.#log.span();
     if (now.id !== span.id || at < now.from) throw gone(positionOf(span, at));
   }
 
   /** Resolves with the next commit, and at times without one. */
-  #committed(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        forget();
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, lookAgainMs);
-      const forget = this.#log.whenCommitted(done);
-      signal.addEventListener("abort", done);
-      if (signal.aborted) done();
-    });
+  #nextCommit(signal: AbortSignal): { readonly promise: Promise<void>; readonly forget: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, lookAgainMs);
+    const stopListening = this.#log.whenCommitted(resolve);
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+    const forget = (): void => {
+      clearTimeout(timer);
+      stopListening();
+    };
+    return { promise: promise.finally(forget), forget };
   }
 }
 
@@ -139,29 +139,19 @@ class Filter {
     }
   }
 
-  messagesOf({ envelope: bytes, rejections, committedAt }: LogEntry): CommittedMessage[] {
-    const envelope = readEnvelope(bytes);
-    if ("invalid" in envelope || envelope.sequences === undefined) return [];
-    const { senderId, context, sequences } = envelope;
-    return envelope.messages.flatMap((read, index): CommittedMessage[] => {
-      const message = "unreadable" in read ? undefined : read;
-      const runId = message?.kind?.value.runId ?? context.runId;
-      const kind = message === undefined ? "UNREADABLE" : kindName(message);
-      if (this.#kinds.size > 0 && !this.#kinds.has(kind)) return [];
-      if (this.#runIds.size > 0 && !this.#runIds.has(runId)) return [];
-      if (this.#principal !== undefined && !this.#log.mayRead(runId, this.#principal)) return [];
-      const sequence = sequences.first + index;
-      return [
-        {
-          senderId,
-          sequence: BigInt(sequence),
-          runId,
-          hostname: context.hostname,
-          committedAt: timestampOf(committedAt),
-          message,
-          rejectedReason: rejections.get(sequence) ?? "",
-        },
-      ];
-    });
+  async messagesOf(entries: readonly LogEntry[]): Promise<CommittedMessage[]> {
+    const wanted = entries.flatMap(messagesIn).filter((one) => this.#isWanted(one));
+    if (this.#principal === undefined || wanted.length === 0) return wanted;
+    const runIds = new Set(wanted.map(({ runId }) => runId));
+    const readable = await this.#log.readable(runIds, this.#principal);
+    return wanted.filter(({ runId }) => readable.has(runId));
+  }
+
+  #isWanted({ runId, message }: CommittedMessage): boolean {
+    const kind = message === undefined ? "UNREADABLE" : kindName(message);
+    return (
+      (this.#kinds.size === 0 || this.#kinds.has(kind)) &&
+      (this.#runIds.size === 0 || this.#runIds.has(runId))
+    );
   }
 }

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
@@ -9,6 +11,9 @@ import { Owners } from "./owners.js";
 
 /** Longest that a read waits for a lock, in ms. It is of the thread that gRPC runs on. */
 const readTimeoutMs = 20;
+
+/** Pause between two attempts, in ms. */
+const lockPauseMs = 100;
 
 interface Reading {
   readonly db: Database.Database;
@@ -42,23 +47,19 @@ export class FileLog implements MessageLog {
     return this.span();
   }
 
-  span(): LogSpan {
-    return this.#open().log.span();
+  span(): Promise<LogSpan> {
+    return this.#whenFree(({ log }) => log.span());
   }
 
-  read(after: number, mostBytes: number): LogEntry[] {
-    try {
-      return this.#open().log.read(after, mostBytes);
-    } catch (cause) {
-      if (isTemporary(cause)) return []; // whoever waits for more looks again
-      throw cause;
-    }
+  read(after: number, mostBytes: number): Promise<LogEntry[]> {
+    return this.#whenFree(({ log }) => log.read(after, mostBytes));
   }
 
-  mayRead(runId: string, principal: Principal): boolean {
-    const { owners } = this.#open();
-    owners.forget(); // the writer has another connection
-    return owners.mayWrite(runId, principal);
+  readable(runIds: ReadonlySet<string>, principal: Principal): Promise<ReadonlySet<string>> {
+    return this.#whenFree(({ owners }) => {
+      owners.forget(); // the writer has another connection
+      return new Set([...runIds].filter((runId) => owners.mayWrite(runId, principal)));
+    });
   }
 
   whenCommitted(tell: () => void): () => void {
@@ -75,6 +76,18 @@ export class FileLog implements MessageLog {
     this.#isClosed = true;
     this.#reading?.db.close();
     this.#reading = undefined;
+  }
+
+  /** The file may be locked by another for a while, and without WAL by our own writer. */
+  async #whenFree<T>(read: (from: Reading) => T): Promise<T> {
+    for (;;) {
+      try {
+        return read(this.#open());
+      } catch (cause) {
+        if (!isTemporary(cause)) throw cause;
+      }
+      await sleep(lockPauseMs);
+    }
   }
 
   #open(): Reading {

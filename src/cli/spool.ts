@@ -9,7 +9,7 @@ import { radios } from "../radios/built-in.js";
 import { openInProcessSender } from "../radios/in-process/sender.js";
 import type { RadioSender } from "../radios/radio.js";
 import { Batcher } from "../server/batcher.js";
-import { openSqliteSink } from "../server/sinks/sqlite/sink.js";
+import { openSink } from "../server/sinks/open.js";
 import { leftIn, sendLeft, type ForeignFile, type LeftSegment } from "../spool/left.js";
 import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
@@ -82,10 +82,7 @@ async function send(directory: string, options: SpoolCommandOptions): Promise<Se
     return await sendBy(radio);
   }
   const path = resolve(database ?? "");
-  await using sink = await openSqliteSink(
-    { path, journalMode: "auto", durability: "full" },
-    openLogger("warn"),
-  );
+  await using sink = await openSink({ path, journalMode: "auto", durability: "full" }, openLogger("warn"));
   await using batcher = new Batcher(sink);
   return await sendBy(openInProcessSender(batcher));
 }

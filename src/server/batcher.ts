@@ -6,7 +6,7 @@ import { WaterLevel } from "../base/water-level.js";
 import type { Acknowledgement } from "../model/envelope.js";
 import type { Principal } from "../model/principal.js";
 import type { Inbox } from "../radios/radio.js";
-import type { Arrival, Sink, SinkStatus } from "./sinks/sink.js";
+import type { Arrival, SinkStatus, Store } from "./sinks/sink.js";
 
 /** Bytes of envelopes that make a group: about 5,000 rows. Without a cap a transaction at saturation grows
  *  to 96,000 rows and acknowledgements come once a second; above it the rate no longer grows. */
@@ -31,7 +31,7 @@ interface Waiting extends Arrival {
 /** Group commit: everything that arrives while one group is stored makes the next one. No timer: a lone
  *  envelope is stored at once, and under load groups grow by themselves. Knows neither gRPC nor SQL. */
 export class Batcher implements Inbox, AsyncDisposable {
-  readonly #sink: Sink;
+  readonly #sink: Store;
   readonly #groupBytes: number;
   readonly #queued: WaterLevel;
   /** The sink takes one call at a time. */
@@ -42,7 +42,7 @@ export class Batcher implements Inbox, AsyncDisposable {
   #lastSettled: Promise<unknown> = Promise.resolve();
   #refusal: CollectorError | undefined;
 
-  constructor(sink: Sink, options: BatcherOptions = {}) {
+  constructor(sink: Store, options: BatcherOptions = {}) {
     this.#sink = sink;
     this.#groupBytes = options.groupBytes ?? defaultGroupBytes;
     this.#queued = new WaterLevel(

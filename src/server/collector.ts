@@ -9,13 +9,12 @@ import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/rad
 import { Batcher } from "./batcher.js";
 import { Health } from "./health.js";
 import type { MetricsSource } from "./metrics.js";
+import { openSink, type DatabaseOptions } from "./sinks/open.js";
 import type { Sink } from "./sinks/sink.js";
-import type { FileOptions } from "./sinks/sqlite/file.js";
 import { Subscriptions } from "./subscriptions.js";
-import { openSqliteSink, type SqliteSink } from "./sinks/sqlite/sink.js";
 
 export interface CollectorOptions {
-  readonly database: FileOptions;
+  readonly database: DatabaseOptions;
   /** "host:port" for gRPC; port 0 lets the system choose. */
   readonly listen: string;
   /** More radios by which senders may come, beside gRPC. */
@@ -44,7 +43,7 @@ export interface ListeningRadio {
 /** Builds the pieces of a collector, and starts and stops them in order: receivers, inbox with group
  *  commit, sink. */
 export class Collector implements AsyncDisposable {
-  readonly #sink: SqliteSink;
+  readonly #sink: Sink;
   readonly #batcher: Batcher;
   readonly #grpc: GrpcReceiver;
   readonly #others: ReadonlyMap<string, RadioReceiver>;
@@ -52,7 +51,7 @@ export class Collector implements AsyncDisposable {
   readonly #endpoint: HttpEndpoint | undefined;
 
   private constructor(
-    sink: SqliteSink,
+    sink: Sink,
     batcher: Batcher,
     grpc: GrpcReceiver,
     others: ReadonlyMap<string, RadioReceiver>,
@@ -72,7 +71,7 @@ export class Collector implements AsyncDisposable {
   static async open(options: CollectorOptions, logger: Logger): Promise<Collector> {
     const radios = options.radios ?? [];
     const names = ["grpc", ...radios.map(({ name }) => name)];
-    const sink = await openSqliteSink(options.database, logger, names);
+    const sink = await openSink(options.database, logger, names);
     const receivers = new Map<string, RadioReceiver>();
     try {
       const batcher = new Batcher(sink);
@@ -120,7 +119,7 @@ export class Collector implements AsyncDisposable {
       sink.whenBlocked((reason) => health.databaseBlocked(reason));
       const metrics: MetricsSource = {
         counts: sink.counts,
-        database: sink.path,
+        databaseSizes: () => sink.sizes(),
         queuedBytes: () => batcher.queuedBytes,
         streams: () => grpc.streams,
         refused: () =>
@@ -165,7 +164,7 @@ export class Collector implements AsyncDisposable {
     this.#grpc.reload(access);
   }
 
-  /** Drains: receivers stop reading, what was accepted is committed and answered, the file is closed. */
+  /** Drains: receivers stop reading, what was accepted is committed and answered, the sink is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#health.drain();
     const receivers = [this.#grpc, ...this.#others.values()];

@@ -1,5 +1,3 @@
-import { stat } from "node:fs/promises";
-
 import { Counter, Gauge, type Metric } from "prom-client";
 
 import { ProcessMetrics } from "../base/process-metrics.js";
@@ -9,8 +7,8 @@ import type { Distribution, StoreCounts } from "./store-counts.js";
 /** What a collector tells of itself, each time that it is asked. */
 export interface MetricsSource {
   readonly counts: StoreCounts;
-  /** Path of the database file. */
-  readonly database: string;
+  /** Bytes of the database on disk, by the names of its parts. */
+  readonly databaseSizes: () => Promise<Readonly<Record<string, number>>>;
   readonly queuedBytes: () => number;
   readonly streams: () => { readonly open: number; readonly paused: number };
   /** What radios refused, by their names and by reason. */
@@ -69,7 +67,7 @@ export class CollectorMetrics extends ProcessMetrics {
     );
   }
 
-  #addStore({ counts, database, queuedBytes, databaseWritable }: MetricsSource): void {
+  #addStore({ counts, databaseSizes, queuedBytes, databaseWritable }: MetricsSource): void {
     this.#histogram(
       "parsl_collector_commit_seconds",
       "Time from the writer's first look at a batch to its commit, waiting for locks included.",
@@ -87,8 +85,7 @@ export class CollectorMetrics extends ProcessMetrics {
       labelNames: ["file"],
       registers: [this.registry],
       async collect() {
-        this.set({ file: "database" }, await sizeOf(database));
-        this.set({ file: "wal" }, await sizeOf(`${database}-wal`));
+        for (const [file, bytes] of Object.entries(await databaseSizes())) this.set({ file }, bytes);
       },
     });
     this.gauge(
@@ -145,13 +142,4 @@ function valuesOf(name: string, { upTo, sum }: Distribution): { values: object[]
       { metricName: `${name}_count`, value: upTo.get(Infinity) ?? 0 },
     ],
   };
-}
-
-/** 0 for a file that is not there. */
-async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch {
-    return 0;
-  }
 }

@@ -13,7 +13,7 @@ import type { OutgoingEnvelope, RadioSender, Receipt } from "../../src/radios/ra
 import { Batcher } from "../../src/server/batcher.js";
 import { sendLeft } from "../../src/spool/left.js";
 import { leaveHere } from "../../src/spool/segment.js";
-import type { Arrival, Outcome, Sink, SinkStatus } from "../../src/server/sinks/sink.js";
+import type { Arrival, Outcome, SinkStatus, Store } from "../../src/server/sinks/sink.js";
 import type { SqliteWriter } from "../../src/server/sinks/sqlite/writer.js";
 import type { Dice } from "../support/dice.js";
 import { FakeClock } from "../support/fake-clock.js";
@@ -33,9 +33,7 @@ const keeping: readonly ClientOptions[] = [
 ];
 
 /** A writer that stores a group when the world says so: what arrives meanwhile makes the next group. */
-class HeldSink implements Sink {
-  readonly failed = new Promise<CollectorError>(() => undefined);
-  readonly blockedReason = undefined;
+class HeldSink implements Store {
   /** The group that was given last. */
   group: readonly Arrival[] = [];
   readonly #writer: SqliteWriter;
@@ -67,14 +65,6 @@ class HeldSink implements Sink {
 
   status(runId: string): Promise<SinkStatus> {
     return Promise.resolve(this.#writer.status(runId));
-  }
-
-  whenBlocked(): () => void {
-    return () => undefined;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
   }
 }
 

@@ -7,7 +7,7 @@ import { Client } from "../../src/client/client.js";
 import { Envelope, type Acknowledgement } from "../../src/model/envelope.js";
 import type { Inbox, RadioReceiver, RadioSender } from "../../src/radios/radio.js";
 import { Batcher } from "../../src/server/batcher.js";
-import type { Arrival, Sink } from "../../src/server/sinks/sink.js";
+import type { Arrival, Store } from "../../src/server/sinks/sink.js";
 import type { SqliteWriter } from "../../src/server/sinks/sqlite/writer.js";
 import { resourceInfo, runId, at } from "../support/builders.js";
 import { openDatabase } from "../support/database.js";
@@ -32,14 +32,10 @@ export interface Subject {
 const poison = "poison";
 
 /** A writer on this thread. */
-function sinkOf(writer: SqliteWriter): Sink {
+function storeOf(writer: SqliteWriter): Store {
   return {
     store: (group: readonly Arrival[]) => Promise.resolve(writer.store(group)),
     status: (run) => Promise.resolve(writer.status(run)),
-    blockedReason: undefined,
-    whenBlocked: () => () => undefined,
-    failed: new Promise(() => undefined),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
@@ -93,7 +89,7 @@ export const keepsTheContract = test.macro({
     const below = (most: number): number => Math.floor(dice() * most);
     const database = `${temporaryDirectory(t)}/monitoring.db`;
     const writer = openWriter(database);
-    const batcher = new Batcher(sinkOf(writer));
+    const batcher = new Batcher(storeOf(writer));
     const inbox = new MoodyInbox(batcher);
     let receiver = await subject.openReceiver(inbox, undefined);
     const { address } = receiver;

@@ -2,7 +2,7 @@ import test from "ava";
 
 import { CollectorError } from "../../src/base/errors.js";
 import { Batcher } from "../../src/server/batcher.js";
-import type { Arrival, Outcome, Sink, SinkStatus } from "../../src/server/sinks/sink.js";
+import type { Arrival, Outcome, SinkStatus, Store } from "../../src/server/sinks/sink.js";
 
 const noCounts = { stored: 0n, rejected: 0n, repeated: 0n, duplicateRows: 0n, missing: 0n, lost: 0n };
 
@@ -14,10 +14,8 @@ interface Call {
 }
 
 /** A sink that stores when the test says so, and remembers what it was given. */
-class RecordingSink implements Sink {
+class RecordingSink implements Store {
   readonly calls: Call[] = [];
-  readonly failed = new Promise<CollectorError>(() => undefined);
-  readonly blockedReason = undefined;
   #called = Promise.withResolvers<void>();
   #storing = false;
 
@@ -36,10 +34,6 @@ class RecordingSink implements Sink {
     return Promise.resolve({ total: noCounts, senders: [], runs: [] });
   }
 
-  whenBlocked(): () => void {
-    return () => undefined;
-  }
-
   /** Resolves with call number `index`, counted from 0. */
   async call(index: number): Promise<Call> {
     for (;;) {
@@ -48,10 +42,6 @@ class RecordingSink implements Sink {
       this.#called = Promise.withResolvers<void>();
       await this.#called.promise;
     }
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
   }
 }
 

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Worker } from "node:worker_threads";
 
@@ -32,7 +33,6 @@ export class SqliteSink implements Sink {
   /** Resolves when the file is open, or is locked by another for now. */
   readonly opened: Promise<void>;
   readonly failed: Promise<CollectorError>;
-  /** What it has stored since it was opened. */
   readonly counts: StoreCounts;
   readonly log: MessageLog;
   readonly #log: FileLog;
@@ -40,7 +40,7 @@ export class SqliteSink implements Sink {
   readonly #worker: Worker;
   readonly #logger: Logger;
   /** Of the file, absolute. */
-  readonly path: string;
+  readonly #path: string;
   readonly #ended: Promise<void>;
   /** Calls that the thread has not yet answered, in order. */
   readonly #calls: { resolve: (answer: Report) => void; reject: (error: CollectorError) => void }[] = [];
@@ -51,7 +51,7 @@ export class SqliteSink implements Sink {
 
   constructor(options: FileOptions, logger: Logger, radios: readonly string[]) {
     this.#logger = logger;
-    this.path = options.path;
+    this.#path = options.path;
     this.counts = new StoreCounts(radios);
     this.#log = new FileLog(options.path, () => this.#keepLog());
     this.log = this.#log;
@@ -140,14 +140,16 @@ export class SqliteSink implements Sink {
     throw new CollectorError("internal", "read the ledger: the writer answered something else");
   }
 
-  /** May be called while other calls run. */
   async losses(): Promise<Losses> {
     const answer = await this.#call({ losses: true });
     if ("losses" in answer) return answer.losses;
     throw new CollectorError("internal", "read the losses: the writer answered something else");
   }
 
-  /** Closes the file after the calls so far. */
+  async sizes(): Promise<Record<string, number>> {
+    return { database: await sizeOf(this.#path), wal: await sizeOf(`${this.#path}-wal`) };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
@@ -157,14 +159,12 @@ export class SqliteSink implements Sink {
     this.#log.close();
   }
 
-  /** Ends the writer at once, in the middle of whatever it does. SQLite rolls back what was not
-   *  committed. */
   async abort(): Promise<void> {
     this.#closing = true;
     this.#refuse(
       new CollectorError(
         "shutting-down",
-        `write database ${this.path}: the collector was told to stop at once`,
+        `write database ${this.#path}: the collector was told to stop at once`,
       ),
     );
     await this.#worker.terminate();
@@ -186,10 +186,10 @@ export class SqliteSink implements Sink {
   #block(reason: string | undefined): void {
     this.#blockedReason = reason;
     if (reason === undefined) {
-      this.#logger.info({ database: this.path }, "database can be written again");
+      this.#logger.info({ database: this.#path }, "database can be written again");
     } else {
       this.#logger.warn(
-        { database: this.path, reason },
+        { database: this.#path, reason },
         "database cannot be written for now: waiting, nothing is lost",
       );
     }
@@ -204,5 +204,14 @@ export class SqliteSink implements Sink {
   #refuse(error: CollectorError): void {
     this.#failure ??= error;
     for (const { reject } of this.#calls.splice(0)) reject(error);
+  }
+}
+
+/** 0 for a file that is not there. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    return 0;
   }
 }

@@ -1,0 +1,18 @@
+import type { Logger } from "../../base/logger.js";
+import type { Sink } from "./sink.js";
+import type { FileOptions } from "./sqlite/file.js";
+import { openSqliteSink } from "./sqlite/sink.js";
+
+/** How what a collector receives is stored. */
+export type DatabaseOptions = FileOptions;
+
+/** Opens the sink that decides what is acknowledged; it counts the messages of these radios apart. Rejects with a
+ *  CollectorError for a database that can never be used; one that another has locked, or that is away, is waited for,
+ *  and the sink is usable meanwhile. */
+export function openSink(
+  options: DatabaseOptions,
+  logger: Logger,
+  radios: readonly string[] = [],
+): Promise<Sink> {
+  return openSqliteSink(options, logger, radios);
+}

@@ -134,13 +134,16 @@ class Client::Impl {
     thread_ = std::thread([this] { run(); });
   }
 
-  ~Impl() {
+  ~Impl() { stop(); }
+
+  /** Ends the thread, whatever is left. */
+  void stop() {
     {
       const std::lock_guard lock(mutex_);
       is_stopping_ = true;
       work_.notify_all();
     }
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
 
   std::uint64_t send(const v1::MonitoringMessage& message, milliseconds timeout) {
@@ -355,6 +358,7 @@ Client::~Client() {
   try {
     close(impl_->destructor_timeout());
   } catch (const Error& error) {
+    impl_->stop();
     if (error.code() != Error::Code::kRefused) impl_->tell_connection(false, error.what());  // that was told before
   }
 }

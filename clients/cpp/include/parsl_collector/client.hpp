@@ -56,7 +56,8 @@ struct Options {
   /** How long the destructor of a client that was not closed tries to deliver what is left. */
   std::chrono::milliseconds destructor_timeout = std::chrono::seconds(10);
 
-  // Hooks are called on the client's own thread, one at a time. They must neither throw nor wait for the client.
+  // Hooks are called on the client's own thread, one at a time; the destructor's on the thread that destroys. They
+  // must neither throw nor wait for the client.
 
   /** A message that no table takes was kept by the collector as rejected. Unset: a line on std::clog. */
   std::function<void(std::uint64_t sequence, const std::string& reason)> on_rejected;

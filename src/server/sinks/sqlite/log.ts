@@ -4,7 +4,8 @@ import Database from "better-sqlite3";
 
 import { CollectorError, reasonOf } from "../../../base/errors.js";
 import type { Principal } from "../../../model/principal.js";
-import type { LogEntry, LogSpan, MessageLog } from "../../message-log.js";
+import type { LogEntry, LogSpan } from "../../message-log.js";
+import { CommitLog } from "../commit-log.js";
 import { isTemporary } from "./file.js";
 import { LogReader } from "./log-reader.js";
 import { Owners } from "./owners.js";
@@ -22,29 +23,15 @@ interface Reading {
 }
 
 /** The log of a file that a writer in this process writes, read by a connection of its own. */
-export class FileLog implements MessageLog {
+export class FileLog extends CommitLog {
   readonly #path: string;
-  readonly #startKeeping: () => Promise<void>;
-  readonly #told = new Set<() => void>();
-  #kept: Promise<void> | undefined;
   #reading: Reading | undefined;
   #isClosed = false;
 
   /** `startKeeping` lets the writer begin. */
   constructor(path: string, startKeeping: () => Promise<void>) {
+    super(startKeeping);
     this.#path = path;
-    this.#startKeeping = startKeeping;
-  }
-
-  async keep(): Promise<LogSpan> {
-    this.#kept ??= this.#startKeeping();
-    try {
-      await this.#kept;
-    } catch (cause) {
-      this.#kept = undefined;
-      throw cause;
-    }
-    return this.span();
   }
 
   span(): Promise<LogSpan> {
@@ -60,16 +47,6 @@ export class FileLog implements MessageLog {
       owners.forget(); // the writer has another connection
       return new Set([...runIds].filter((runId) => owners.mayWrite(runId, principal)));
     });
-  }
-
-  whenCommitted(tell: () => void): () => void {
-    this.#told.add(tell);
-    return () => this.#told.delete(tell);
-  }
-
-  /** Tells those who wait. */
-  committed(): void {
-    for (const tell of this.#told) tell();
   }
 
   close(): void {

@@ -97,11 +97,13 @@ export class Senders {
   /** Senders of a run, with those that are not written yet. */
   readonly #counts = new Map<string, number>();
 
-  constructor(db: Database.Database, perRun: number) {
+  /** `countOfRun`: how many senders a run has, where the database does not know them all. */
+  constructor(db: Database.Database, perRun: number, countOfRun?: (runId: string) => number) {
     this.#perRun = perRun;
-    this.#countOfRun = db
+    const count = db
       .prepare<[string], number>("SELECT count(*) FROM collector_sender_run WHERE run_id = ?")
       .pluck();
+    this.#countOfRun = countOfRun ?? ((runId: string) => count.get(runId) ?? 0);
     this.#select = db.prepare<[string], SenderRow>("SELECT * FROM collector_sender WHERE sender_id = ?");
     this.#sequences = new SequenceReader(db);
     this.#insert = db.prepare(
@@ -218,7 +220,7 @@ export class Senders {
   #countOf(runId: string): number {
     let count = this.#counts.get(runId);
     if (count === undefined) {
-      count = this.#countOfRun.get(runId) ?? 0;
+      count = this.#countOfRun(runId);
       if (this.#counts.size >= keptRuns) this.#counts.clear();
       this.#counts.set(runId, count);
     }

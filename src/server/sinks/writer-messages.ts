@@ -1,9 +1,9 @@
-import type { Principal } from "../../../model/principal.js";
-import type { Losses, Outcome, SinkStatus } from "../sink.js";
-import type { FileOptions } from "./file.js";
+import type { Principal } from "../../model/principal.js";
+import type { Losses, Outcome, SinkStatus } from "./sink.js";
 
 /** What the writer's thread is given when it starts. */
-export interface WriterData extends FileOptions {
+export interface WriterData {
+  readonly options: unknown;
   /** Radios that are told apart in what the writer counts, and the memory for that. */
   readonly radios: readonly string[];
   readonly counts: SharedArrayBuffer;
@@ -28,7 +28,7 @@ export type Call =
   | { readonly close: true };
 
 /** What the writer's thread says: that it is open, or never will be; answers, in the order of the calls;
- *  and, at any time, that the file cannot be written now. */
+ *  and, at any time, that the database cannot be written now. */
 export type Report =
   | { readonly opened: string }
   | { readonly failed: { readonly message: string } }

@@ -35,6 +35,9 @@ const LARGEST_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
 /// Longest attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest that a collector which has everything is given to end the stream.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
 const STREAM_MESSAGES: PathAndQuery = PathAndQuery::from_static("/parsl_collector.v1.CollectorService/StreamMessages");
 
 /// An `Envelope` whose messages are encoded already: on the wire a message is its bytes. Each is encoded once, by who
@@ -379,7 +382,7 @@ async fn stream(shared: &Shared, channel: Channel, pauses: &mut Pauses) -> Resul
     }
     drop(outgoing);
     // Everything is on disk: however this ends, nothing is lost by it.
-    while let Ok(Some(_)) = next(&mut responses).await {}
+    let _ = timeout(END_TIMEOUT, async { while let Ok(Some(_)) = next(&mut responses).await {} }).await;
     Ok(())
 }
 

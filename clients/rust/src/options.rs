@@ -12,7 +12,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// What the collector is shown to let us in. Default: none.
     pub token: Option<String>,
-    /// Told of what no call of yours can return. Called between two sends, so it must be quick. Default: a line on standard error.
+    /// Told of what no call of yours can return. Called by the client's own task, which waits for it.
+    /// Default: a line on standard error.
     pub on_event: Box<dyn Fn(&Event) + Send + Sync>,
 }
 

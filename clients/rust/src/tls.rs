@@ -101,3 +101,65 @@ impl ServerCertVerifier for Verifier {
         self.webpki.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// As a collector makes it for itself, with the one name `parsl-collector`.
+    const OWN: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBpzCCAU6gAwIBAgIUAOn8O7fxR8heSjaP41j2YI+0A4AwCgYIKoZIzj0EAwIw
+GjEYMBYGA1UEAwwPcGFyc2wtY29sbGVjdG9yMB4XDTI2MTEyNjE0MzgyMVoXDTI2
+MTIyNjE0MzgyMVowGjEYMBYGA1UEAwwPcGFyc2wtY29sbGVjdG9yMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEx48Ik8gIdJ8lKcrY8Cl52UIaPtxuuFcNQV1HrLml
+bZOgyfPR2YAaCaVn+P6b8brepsT6y9snfFu3A0bP+ne/bKNyMHAwHQYDVR0OBBYE
+FGYufGtS3xdG/B+c8WopHpevt3MWMB8GA1UdIwQYMBaAFGYufGtS3xdG/B+c8Wop
+Hpevt3MWMBIGA1UdEwEB/wQIMAYBAf8CAQAwGgYDVR0RBBMwEYIPcGFyc2wtY29s
+bGVjdG9yMAoGCCqGSM49BAMCA0cAMEQCIHd77l1r05LqW+QSXwrXrP2VLkDVxS1a
+rwCASLPLUGvwAiBHq/ny+srluPHzrAYf63yi/ofwdvfBS0BvChF8Gmftkw==
+-----END CERTIFICATE-----
+";
+
+    /// Another one of that name.
+    const OTHER: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBpzCCAU6gAwIBAgIUI6B+PxeCWEoSXa0My+290m90GiswCgYIKoZIzj0EAwIw
+GjEYMBYGA1UEAwwPcGFyc2wtY29sbGVjdG9yMB4XDTI2MTEyNjE0MzgyMVoXDTI2
+MTIyNjE0MzgyMVowGjEYMBYGA1UEAwwPcGFyc2wtY29sbGVjdG9yMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEvZabRoOTM4a3sFspTFxy8Ric8OsvjsXqF2ncfuVq
+wEL//0I7KvYbtY7PD9dPUWxn0hXKo+ZIBfczhDmcleAv+aNyMHAwHQYDVR0OBBYE
+FNCjZMhDoO0pwlC+N4uEZ9SbT9VUMB8GA1UdIwQYMBaAFNCjZMhDoO0pwlC+N4uE
+Z9SbT9VUMBIGA1UdEwEB/wQIMAYBAf8CAQAwGgYDVR0RBBMwEYIPcGFyc2wtY29s
+bGVjdG9yMAoGCCqGSM49BAMCA0cAMEQCIFU/uGzmL1cRKUtBtKs6ZOLBAEBtBo+K
+uHtXt5zMBZGsAiAM2UCnmfYOUhCiv4Hu4XdXQiSvedohSSUoi8WSIExAHg==
+-----END CERTIFICATE-----
+";
+
+    /// 27 November 2026, when both are valid.
+    const NOW: Duration = Duration::from_secs(1_795_780_000);
+
+    fn verdict(trusted: &str, shown: &str, name: &str, now: Duration) -> Result<(), rustls::Error> {
+        let shown = CertificateDer::from_pem_slice(shown.as_bytes()).unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let verifier = Verifier::new(trusted.as_bytes()).unwrap();
+        verifier.verify_server_cert(&shown, &[], &name, &[], UnixTime::since_unix_epoch(now)).map(|_| ())
+    }
+
+    #[test]
+    fn a_certificate_that_is_its_own_authority_is_trusted_for_its_names_while_it_is_valid() {
+        assert_eq!(verdict(OWN, OWN, "parsl-collector", NOW), Ok(()));
+
+        for (name, now) in [("elsewhere", NOW), ("parsl-collector", 2 * NOW)] {
+            let refused = verdict(OWN, OWN, name, now);
+            assert!(matches!(refused, Err(rustls::Error::InvalidCertificate(_))), "{name}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn another_certificate_of_the_same_name_is_not_trusted() {
+        let unknown = Err(CertificateError::UnknownIssuer.into());
+        assert_eq!(verdict(OWN, OTHER, "parsl-collector", NOW), unknown);
+    }
+}

@@ -204,15 +204,16 @@ async fn a_status_that_no_other_attempt_can_change_ends_the_client_with_the_cure
     ] {
         let collector = FakeCollector { status: Some(Status::new(code, "the reason")), ..FakeCollector::new() };
         let (address, _server) = collector.start().await;
-        let client = Client::connect(&address, Options::default()).unwrap();
+        let client = Client::connect(&address, Options { buffer_bytes: 1, ..Options::default() }).unwrap();
         client.send(sample(1)).await.unwrap();
 
-        let refused = client.flush(PATIENCE).await.unwrap_err();
+        // It waits for room, which never comes.
+        let refused = timeout(PATIENCE, client.send(sample(2))).await.unwrap().unwrap_err();
 
         let text = refused.to_string();
         assert!(matches!(refused, Error::Refused(_)), "{text}");
         assert!(text.contains(&address) && text.contains("the reason") && text.contains(cure), "{text}");
-        assert_eq!(client.send(sample(2)).await, Err(refused.clone()));
+        assert_eq!(client.flush(PATIENCE).await, Err(refused.clone()));
         assert_eq!(client.close(PATIENCE).await, Err(refused));
     }
 }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from parsl_collector._node import CollectorStartError
     from parsl_collector._road import EnvelopeRefusedError, RoadError
     from parsl_collector._security import Security
+    from parsl_collector.attachment import attach
     from parsl_collector.client import Client, DeliveryError, DeliveryTimeoutError, Rejection
     from parsl_collector.hub import CollectorHub
     from parsl_collector.radio import CollectorRadio
@@ -28,6 +29,7 @@ __all__ = [
     "Rejection",
     "RoadError",
     "Security",
+    "attach",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "Rejection": "parsl_collector.client",
     "RoadError": "parsl_collector._road",
     "Security": "parsl_collector._security",
+    "attach": "parsl_collector.attachment",
 }
 
 

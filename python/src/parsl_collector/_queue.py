@@ -118,6 +118,34 @@ class MessageQueue(multiprocessing.queues.Queue):
         return {name: value for name, value in body.items() if name != "packages"}
 
 
+class ExecutorQueue(multiprocessing.queues.Queue):
+    """What an executor without a DataFlowKernel puts its messages into: the hub's queue, and with it that of
+    the executor's owner, who reads it by this one. None is the end of that reader, and no message."""
+
+    def __init__(
+        self, messages: multiprocessing.queues.Queue, owners: multiprocessing.queues.Queue | None
+    ) -> None:
+        self.__setstate__((messages, owners))
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        if obj is not None:
+            self._messages.put(obj)
+        if self._owners is not None:
+            self._owners.put(obj, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        assert self._owners is not None, "the hub's queue is read by its drain"
+        return self._owners.get(block, timeout)
+
+    def __getstate__(self) -> tuple[multiprocessing.queues.Queue, multiprocessing.queues.Queue | None]:
+        return self._messages, self._owners
+
+    def __setstate__(
+        self, state: tuple[multiprocessing.queues.Queue, multiprocessing.queues.Queue | None]
+    ) -> None:
+        self._messages, self._owners = state
+
+
 def messages_in(batch: Iterable[Any]) -> Iterator[Any]:
     """The messages of a batch as they were put, or Unreadable."""
     for item in batch:

@@ -1,0 +1,287 @@
+"""attach: what an executor without a DataFlowKernel says is in the database when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import operator
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from parsl import HighThroughputExecutor, ThreadPoolExecutor
+from parsl.jobs.job_status_poller import JobStatusPoller
+from parsl.monitoring.radios.base import RadioConfig
+from parsl.monitoring.radios.htex import HTEXRadio
+from parsl.monitoring.remote import monitor_wrapper
+from parsl.multiprocessing import SpawnQueue
+from parsl.providers import LocalProvider
+from support import (
+    DEADLINE_S,
+    children_of_ours,
+    count,
+    has_rows,
+    query,
+    running_hub,
+    task_info,
+    wait_until,
+)
+
+from parsl_collector import CollectorHub, CollectorRadio, CollectorStartError, attach
+from parsl_collector._queue import ExecutorQueue
+
+
+class WatchfulProvider(LocalProvider):
+    """Its jobs are looked at whenever the poller comes by."""
+
+    status_polling_interval = 0.05
+
+
+@pytest.fixture(autouse=True)
+def programs_of_parsl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsl starts its interchange and its workers by name."""
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+
+
+def bare_executor(
+    directory: pathlib.Path, radio: RadioConfig | None = None, label: str = "bare"
+) -> HighThroughputExecutor:
+    provider = WatchfulProvider(init_blocks=1, max_blocks=1)
+    provider.script_dir = str(directory)
+    executor = HighThroughputExecutor(
+        label=label,
+        address="127.0.0.1",
+        max_workers_per_node=1,
+        encrypted=False,
+        provider=provider,
+        remote_monitoring_radio=radio,
+    )
+    executor.run_dir = str(directory)
+    return executor
+
+
+@contextlib.contextmanager
+def blocks_of(executor: HighThroughputExecutor) -> Iterator[None]:
+    """Starts the executor's blocks, watches them, and ends them, as Globus Compute's engine does."""
+    poller = JobStatusPoller(strategy="none", max_idletime=DEADLINE_S, strategy_period=0.1)
+    poller.add_executors([executor])
+    try:
+        yield
+    finally:
+        poller.close()
+
+
+@pytest.mark.slow
+def test_an_executor_is_recorded_from_its_start_to_the_end_of_its_shutdown(tmp_path, capfd):
+    executor = bare_executor(tmp_path)
+    attachment = attach(executor, run_id="a-run", hub=CollectorHub(workflow_name="alone"))
+    assert not list(tmp_path.iterdir())
+    executor.start()
+    with blocks_of(executor):
+        assert executor.submit(operator.add, {}, 1, 2).result() == 3
+        with pytest.raises(ZeroDivisionError):
+            executor.submit(operator.truediv, {}, 1, 0).result()
+    executor.shutdown()
+
+    assert attachment.run_id == "a-run"
+    database = tmp_path / "monitoring.db"
+    run = "workflow_name, tasks_completed_count, tasks_failed_count, time_completed > time_began"
+    assert query(database, f"SELECT run_id, {run} FROM workflow") == [("a-run", "alone", 1, 1, 1)]
+    assert query(
+        database, "SELECT run_id, executor_label, block_id, status FROM block ORDER BY timestamp"
+    ) == [("a-run", "bare", "0", state) for state in ("PENDING", "RUNNING", "SCALED_IN")]
+    nodes = query(database, "SELECT DISTINCT run_id, block_id, worker_count FROM node")
+    assert nodes == [("a-run", "0", 1)]
+    assert count(database, "collector_rejected") == 0
+    assert capfd.readouterr().err.count("messages stored in") == 1
+    assert children_of_ours() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("radio", [HTEXRadio(), CollectorRadio(agent=False)], ids=["htex", "collector"])
+def test_what_the_radio_carries_is_stored(tmp_path, radio):
+    executor = bare_executor(tmp_path, radio)
+    with attach(executor) as attachment:
+        executor.start()
+        with blocks_of(executor):
+            function, args, kwargs = monitor_wrapper(
+                f=operator.add,
+                args=(1, 2),
+                kwargs={},
+                x_try_id=0,
+                x_task_id=7,
+                radio_config=executor.remote_monitoring_radio,
+                run_id=attachment.run_id,
+                logging_level=logging.INFO,
+                sleep_dur=DEADLINE_S,
+                monitor_resources=True,
+                run_dir=executor.run_dir,
+            )
+            assert executor.submit(function, {}, *args, **kwargs).result() == 3
+        executor.shutdown()
+
+    database = tmp_path / "monitoring.db"
+    states = query(database, "SELECT task_id, task_status_name FROM status ORDER BY timestamp")
+    assert states == [(7, "running"), (7, "running_ended")]
+    assert query(database, "SELECT DISTINCT run_id, task_id FROM resource") == [(attachment.run_id, 7)]
+
+
+@pytest.mark.slow
+def test_a_killed_collector_costs_nothing(tmp_path, caplog, capfd):
+    executor = bare_executor(tmp_path)
+    attach(executor)
+    executor.start()
+    with blocks_of(executor):
+        executor.submit(operator.add, {}, 1, 2).result()
+        wait_until(lambda: has_rows(tmp_path / "monitoring.db", "node", 1), "a row")
+        [running] = [p for p in psutil.Process().children() if "--database" in " ".join(p.cmdline())]
+        running.kill()
+        executor.submit(operator.add, {}, 1, 2).result()
+    executor.shutdown()
+
+    assert query(tmp_path / "monitoring.db", "SELECT tasks_completed_count FROM workflow") == [(2,)]
+    assert "the collector ended" in caplog.text
+    [total, of_all] = re.findall(r"([\d,]+) of ([\d,]+) messages stored", capfd.readouterr().err)[0]
+    assert total == of_all
+
+
+@pytest.mark.slow
+def test_an_executor_that_is_detached_goes_on_unrecorded(tmp_path, caplog):
+    executor = bare_executor(tmp_path)
+    with attach(executor) as attachment:
+        executor.start()
+        executor.scale_out_facade(1)
+        executor.submit(operator.add, {}, 1, 2).result()
+    database = tmp_path / "monitoring.db"
+    assert "detached from executor 'bare' before its shutdown" in caplog.text
+    [(completed, ended)] = query(database, "SELECT tasks_completed_count, time_completed FROM workflow")
+    assert (completed, ended is None) == (1, False)
+    nodes = count(database, "node")
+    assert nodes > 0
+
+    attachment.detach()
+    assert executor.submit(operator.add, {}, 1, 2).result() == 3
+    executor.scale_in_facade(1)
+    executor.shutdown()
+
+    assert count(database, "node") == nodes
+    assert query(database, "SELECT status FROM block") == [("PENDING",)]
+    assert children_of_ours() == []
+
+
+def test_an_owner_that_reads_the_executors_messages_goes_on_reading_them(tmp_path):
+    owners = SpawnQueue()
+    with running_hub(tmp_path) as hub:
+        messages = ExecutorQueue(hub.resource_msgs, owners)
+        messages.put(task_info())
+        messages.put(None)
+        assert [messages.get(timeout=DEADLINE_S) for _ in range(2)] == [task_info(), None]
+        owners.close()
+
+    assert count(tmp_path / "monitoring.db", "task") == 1
+    assert count(tmp_path / "monitoring.db", "collector_rejected") == 0
+
+
+def test_what_cannot_be_attached_is_told(tmp_path):
+    class Engine:
+        executor = bare_executor(tmp_path)
+
+    with pytest.raises(
+        TypeError, match="attach to Engine: it is no HighThroughputExecutor; attach to its .ex"
+    ):
+        attach(Engine())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="attach to ThreadPoolExecutor: it is no HighThroughputExecutor"):
+        attach(ThreadPoolExecutor())  # type: ignore[arg-type]
+
+    executor = bare_executor(tmp_path)
+    attachment = attach(executor)
+    with pytest.raises(ValueError, match="attach to executor 'bare': it is recorded already"):
+        attach(executor)
+    attachment.detach()
+    again = attach(executor, run_id="a-run")
+    executor.run_id = "of-a-kernel"
+    with pytest.raises(ValueError, match="a DataFlowKernel has made it part of run of-a-kernel"):
+        executor.start()
+    again.detach()
+    executor.interchange_proc = psutil.Popen(["true"])
+    executor.interchange_proc.wait()
+    with pytest.raises(ValueError, match="it has been started, .* call attach before start"):
+        attach(executor)
+
+
+def test_a_start_that_fails_leaves_nothing_running(tmp_path):
+    without_node = bare_executor(tmp_path)
+    attach(without_node, hub=CollectorHub(node=str(tmp_path / "no-node")))
+    with pytest.raises(CollectorStartError, match="no-node"):
+        without_node.start()
+    without_node.shutdown()
+
+    executor = bare_executor(tmp_path)
+    attach(executor, run_id="a-run")
+    executor.cert_dir = str(tmp_path)  # which Parsl refuses together with encrypted=False
+    with pytest.raises(AttributeError, match="cert_dir"):
+        executor.start()
+
+    assert query(tmp_path / "monitoring.db", "SELECT run_id FROM workflow") == [("a-run",)]
+    assert children_of_ours() == []
+
+
+def test_a_hub_records_one_executor(tmp_path):
+    with running_hub(tmp_path) as hub:
+        executor = bare_executor(tmp_path)
+        attach(executor, hub=hub)
+        with pytest.raises(
+            ValueError, match="its hub records another run; give each executor a hub of its own"
+        ):
+            executor.start()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_audited", [False, True], ids=["plain", "audited"])
+def test_the_engine_of_globus_compute_is_recorded_though_it_may_read_its_messages_itself(
+    tmp_path, is_audited
+):
+    why = "no Globus Compute here: pip install globus-compute-endpoint"
+    engines = pytest.importorskip("globus_compute_endpoint.engines", reason=why)
+    from globus_compute_common.messagepack import pack, unpack
+    from globus_compute_common.messagepack.message_types import Task
+    from globus_compute_endpoint.engines.base import GCFuture
+    from globus_compute_sdk.serialize import ComputeSerializer
+
+    engine = engines.GlobusComputeEngine(
+        label="engine",
+        address="127.0.0.1",
+        max_workers_per_node=1,
+        encrypted=False,
+        provider=WatchfulProvider(init_blocks=1, min_blocks=1, max_blocks=1),
+        job_status_kwargs={"strategy_period": 0.1},
+    )
+    attachment = attach(engine.executor)
+    engine.start(endpoint_id=uuid.uuid4(), run_dir=str(tmp_path), monitored=is_audited)
+    serializer, task_id = ComputeSerializer(), uuid.uuid4()
+    held = f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo done"
+    call = (subprocess.check_output, (["sh", "-c", held],), {})
+    buffer = serializer.pack_buffers([serializer.serialize(part) for part in call])
+    future = GCFuture(task_id)
+    engine.submit(future, pack(Task(task_id=task_id, task_buffer=buffer)), resource_specification={})
+    if is_audited:
+        wait_until(lambda: future.block_id == "0", "the engine to read where its task is")
+    (tmp_path / "go").touch()
+    result = unpack(future.result(DEADLINE_S))
+    engine.shutdown()
+
+    assert serializer.deserialize(result.data) == b"done\n"
+    database = tmp_path / "monitoring.db"
+    run = (attachment.run_id, "engine-HighThroughputExecutor")
+    assert query(database, "SELECT run_id, workflow_name, tasks_completed_count FROM workflow") == [(*run, 1)]
+    states = query(database, "SELECT run_id, executor_label, status FROM block ORDER BY timestamp")
+    assert states == [(*run, state) for state in ("PENDING", "RUNNING", "SCALED_IN")]
+    assert query(database, "SELECT DISTINCT run_id, block_id FROM node") == [(attachment.run_id, "0")]
+    assert count(database, "collector_rejected") == 0
+    assert children_of_ours() == []

@@ -23,7 +23,7 @@ from support import (
     workflow_start,
 )
 
-from parsl_collector import _outbox, _stream
+from parsl_collector import _stream
 from parsl_collector._channel import get_status, open_channel
 from parsl_collector._encode import Encoded, encode
 from parsl_collector._pb import collector_service_pb2 as service_pb
@@ -167,10 +167,15 @@ def test_a_peer_that_accepts_and_never_speaks_holds_nothing_up(tmp_path, monkeyp
 
 
 class _Refusing(grpc.GenericRpcHandler):
-    """Refuses for ever the envelope that holds a poisonous message; takes all others."""
+    """Refuses for ever an envelope that holds a poisonous message; takes all others."""
 
     def __init__(self) -> None:
+        self.status = grpc.StatusCode.INVALID_ARGUMENT
+        self.details = "poison"
+        self.takes_substitutes = True
         self.taken: list[int] = []
+        self.substitutes: dict[int, str] = {}
+        """By their sequences, why."""
 
     def service(self, details):
         if not details.method.endswith("/StreamMessages"):
@@ -184,8 +189,12 @@ class _Refusing(grpc.GenericRpcHandler):
     def _stream(self, requests, context):
         for request in requests:
             envelope = request.envelope
-            if any(m.task_info.task_func_name == "poison" for m in envelope.messages):
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "poison")
+            for sequence, message in enumerate(envelope.messages, envelope.first_sequence):
+                is_substitute = message.HasField("unreadable_message")
+                if is_substitute and self.takes_substitutes:
+                    self.substitutes[sequence] = message.unreadable_message.reason
+                elif is_substitute or message.task_info.task_func_name == "poison":
+                    context.abort(self.status, self.details)
             last = envelope.first_sequence + len(envelope.messages) - 1
             answer = service_pb.StreamMessagesResponse()
             acknowledgement = answer.acknowledgements.add(sender_id=envelope.sender_id)
@@ -210,9 +219,34 @@ def refusing():
     server.stop(0).wait()
 
 
-def test_an_envelope_that_is_refused_for_ever_costs_no_other(refusing, monkeypatch):
-    monkeypatch.setattr(_outbox, "MOST_MESSAGES", 1)
+@pytest.mark.parametrize(
+    ("status", "details"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, "poison"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (5 vs. 4)"),
+    ],
+)
+@pytest.mark.parametrize("in_spool", [False, True])
+def test_of_an_envelope_that_is_refused_only_the_message_to_blame_is_replaced(
+    refusing, tmp_path, status, details, in_spool
+):
     handler, address = refusing
+    handler.status, handler.details = status, details
+    spool = str(tmp_path / "spool") if in_spool else None
+    with sender_to(address, spool=spool, buffer_bytes=1000 if in_spool else 2**20) as sender:
+        sender.add_lost("TASK_INFO")
+        for n in range(30):
+            add(sender, task_info(n, task_func_name="poison" if n == 10 else "app"))
+
+        assert sender.close(30)
+        assert sender.counts == (31, 30, 0, 1, 0)
+        assert set(handler.taken) == set(range(2, 32))
+        assert handler.substitutes == {12: f"refused on its way: {details}"}
+
+
+def test_a_message_that_is_refused_even_when_it_is_replaced_costs_no_other(refusing):
+    handler, address = refusing
+    handler.takes_substitutes = False
     with sender_to(address) as sender:
         for n in range(30):
             add(sender, task_info(n, task_func_name="poison" if n == 10 else "app"))

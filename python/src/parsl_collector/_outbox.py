@@ -10,9 +10,12 @@ import contextlib
 import time
 from collections import Counter, deque
 
+from google.protobuf.message import DecodeError
+
 from parsl_collector._encode import Encoded, length_delimited
 from parsl_collector._log import logger_of
 from parsl_collector._losses import Loss, as_lost, losses_in, tell
+from parsl_collector._parts import alone, refused
 from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._spool import Entry, Spool, Spooled
 
@@ -31,7 +34,7 @@ _MOST_REASONS = 20
 class Outgoing:
     """A numbered envelope that is not yet acknowledged."""
 
-    __slots__ = ("count", "entry", "envelope", "first", "is_heartbeat", "is_last", "size")
+    __slots__ = ("count", "entry", "envelope", "first", "is_heartbeat", "is_last", "is_substitute", "size")
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Outgoing:
         *,
         is_last: bool = False,
         is_heartbeat: bool = False,
+        is_substitute: bool = False,
     ) -> None:
         self.envelope = envelope
         """Its bytes; none while it is in the spool."""
@@ -54,6 +58,8 @@ class Outgoing:
         self.is_last = is_last
         """Whether it is the closing note."""
         self.is_heartbeat = is_heartbeat
+        self.is_substitute = is_substitute
+        """Whether it stands in the place of a message that was refused."""
         self.entry: Entry | None = None
         """Where it is in the spool."""
 
@@ -206,8 +212,40 @@ class Outbox:
 
     def refuse(self, details: str) -> None:
         outgoing = self._in_flight.popleft()
-        logger.error("monitoring: %d messages lost: the collector refuses them: %s", outgoing.count, details)
-        self._lose(outgoing)
+        parts = self._parts(outgoing, details)
+        if not parts:
+            logger.error(
+                "monitoring: %d messages lost: the collector refuses them: %s", outgoing.count, details
+            )
+            self._lose(outgoing)
+            return
+        self._settle(outgoing)
+        self._unsent.extendleft(reversed(parts))
+        self._buffered_bytes += sum(part.size for part in parts)
+
+    def _parts(self, outgoing: Outgoing, details: str) -> list[Outgoing]:
+        """What is sent in the place of an envelope that is refused: its messages one by one, and for the one
+        that is to blame the reason. Nothing where that cannot help."""
+        if outgoing.count == 0 or outgoing.is_substitute:
+            return []
+        try:
+            data = outgoing.envelope
+            if self._spool is not None and outgoing.entry is not None:
+                data = self._spool.read(outgoing.entry)
+            whole = pb.Envelope.FromString(data)
+        except (OSError, DecodeError):
+            return []
+        parts = alone(whole)
+        if len(parts) > 1:
+            # Behind the messages come the losses that it tells, if any.
+            singles = [
+                Outgoing(part, outgoing.first + n, 1, len(part))
+                for n, part in enumerate(parts[: outgoing.count])
+            ]
+            return singles + [Outgoing(part) for part in parts[outgoing.count :]]
+        logger.warning("monitoring: a message is kept as rejected, the collector refuses it: %s", details)
+        substitute = refused(whole, details)
+        return [Outgoing(substitute, outgoing.first, 1, len(substitute), is_substitute=True)]
 
     def rewind(self, reason: str, was_heard: bool) -> None:
         again = [o for o in self._in_flight if o.entry is None and not o.is_heartbeat]

@@ -6,9 +6,9 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 
-from parsl_collector._encode import length_delimited, unreadable
 from parsl_collector._link import Flow, Route
 from parsl_collector._log import logger_of
+from parsl_collector._parts import alone, refused
 from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._road import GRPC, EnvelopeRefusedError, Road, RoadError, RoadSpec
 from parsl_collector._stream import StreamRoute
@@ -116,47 +116,14 @@ class RoadRoute:
         except EnvelopeRefusedError as e:
             whole = pb.Envelope.FromString(envelope)
             if len(whole.messages) > 1 or whole.losses or whole.HasField("closing_note"):
-                for part in _alone(whole):
+                for part in alone(whole):
                     self._send(road, part)
             elif not any(other.carry(envelope) for other in self._roads if other is not self):
                 logger.warning("monitoring: a message is kept as rejected: %s", e)
-                road.send(_refused(whole, str(e)))
+                road.send(refused(whole, str(e)))
 
     def _explain(self, error: Exception) -> str:
         if not isinstance(error, RoadError) and not self._has_failed_badly:
             self._has_failed_badly = True
             logger.warning("monitoring: messages cannot go by %s", self.name, exc_info=error)
         return str(error)
-
-
-def _alone(whole: pb.Envelope) -> list[bytes]:
-    """Each message in an envelope of its own, then the closing note and the losses."""
-    parts = []
-    head = pb.Envelope()
-    head.CopyFrom(whole)
-    for field in ("messages", "closing_note", "losses"):
-        head.ClearField(field)
-    for sequence, message in enumerate(whole.messages, whole.first_sequence):
-        head.first_sequence = sequence
-        parts.append(_with_message(head, message.SerializeToString()))
-    if whole.losses or whole.HasField("closing_note"):
-        del whole.messages[:]
-        whole.ClearField("first_sequence")
-        parts.append(whole.SerializeToString())
-    return parts
-
-
-def _refused(whole: pb.Envelope, reason: str) -> bytes:
-    """The same sequence with the reason in the message's place: the collector keeps it as rejected."""
-    [message] = whole.messages
-    run_id = getattr(message, message.WhichOneof("kind") or "task_info").run_id or whole.run_id
-    instead = unreadable(f"refused on its way: {reason}", message.WhichOneof("kind"), run_id)
-    del whole.messages[:]
-    return _with_message(whole, instead.data)
-
-
-def _with_message(head: pb.Envelope, message: bytes) -> bytes:
-    return head.SerializeToString() + length_delimited(_MESSAGES, message)
-
-
-_MESSAGES = pb.Envelope.DESCRIPTOR.fields_by_name["messages"].number

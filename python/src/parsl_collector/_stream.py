@@ -57,7 +57,7 @@ class StreamRoute:
             return "the collector ended the stream"
         except grpc.RpcError as e:
             reason = f"{e.code().name}: {e.details()}"
-            if e.code() == grpc.StatusCode.INVALID_ARGUMENT:
+            if e.code().name == "INVALID_ARGUMENT" or "larger than max" in reason:
                 self._flow.refuse(e.details())
             elif e.code().name in _SHUT_OUT:
                 self._flow.shut(reason)

@@ -75,7 +75,8 @@ class Client:
             client.send(ResourceInfo(task_id=0, try_id=0, timestamp=Timestamp(seconds=1767225600)))
 
     Connects in the background, and at once returns. Safe to use from several threads; a forked child makes a
-    client of its own.
+    client of its own. Messages that had to be given up, as when the spool is full, are counted as lost in
+    `counts`, and told to the collector.
 
     Parameters
     ----------

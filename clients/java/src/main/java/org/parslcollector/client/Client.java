@@ -304,8 +304,9 @@ public final class Client implements AutoCloseable {
   private void run() {
     lock.lock();
     try {
-      while (goesOnAfter(stream())) {
-        pause();
+      boolean goesOn = true;
+      while (goesOn) {
+        goesOn = goesOnAfter(stream()) && pause();
       }
     } catch (Throwable e) { // whatever it is: callers must not wait for ever
       failure = new CollectorException("the client's thread ended by " + e + "; " + left(), e);
@@ -334,12 +335,14 @@ public final class Client implements AutoCloseable {
           acknowledge(stream, acknowledgement);
         } else if (stream.end() != null) {
           return stream.end();
-        } else if (isGivenUp || (window.isFinished() && !stream.isConnected())) {
-          stream.cancel("the client is closed");
-          work.await();
-        } else if (window.isFinished()) {
-          stream.halfClose();
-          work.await();
+        } else if (isGivenUp && !stream.isCancelled()) {
+          stream.cancel("the client gave up");
+        } else if (window.isFinished() && !stream.isEnding()) {
+          if (stream.isConnected()) {
+            stream.halfClose();
+          } else {
+            stream.cancel("nothing was sent");
+          }
         } else if (stream.isReady() && window.isReady()) {
           send(stream, window.next());
         } else {
@@ -436,7 +439,7 @@ public final class Client implements AutoCloseable {
    * Drawn between the shortest and a ceiling that doubles: senders that lost one collector must not
    * come back as one.
    */
-  private void pause() throws InterruptedException {
+  private boolean pause() throws InterruptedException {
     long ceiling = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS << Math.min(failures, 10));
     long nanos =
         TimeUnit.MILLISECONDS.toNanos(
@@ -444,6 +447,7 @@ public final class Client implements AutoCloseable {
     while (nanos > 0 && !isDone()) {
       nanos = closing.awaitNanos(nanos);
     }
+    return !isDone();
   }
 
   /** Calls a listener, which may take its time, or throw. */

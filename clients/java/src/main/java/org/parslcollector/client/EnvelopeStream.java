@@ -63,7 +63,16 @@ final class EnvelopeStream extends ClientCall.Listener<StreamMessagesResponse> {
 
   /** Whether the connection takes more. */
   boolean isReady() {
-    return !isCancelled && !isHalfClosed && end == null && call.isReady();
+    return !isEnding() && call.isReady();
+  }
+
+  boolean isCancelled() {
+    return isCancelled;
+  }
+
+  /** Whether its end was asked for, or came. */
+  boolean isEnding() {
+    return isHalfClosed || isCancelled || end != null;
   }
 
   /** Sends a request, which {@link Encoding#request} made. */
@@ -83,18 +92,14 @@ final class EnvelopeStream extends ClientCall.Listener<StreamMessagesResponse> {
 
   /** Nothing more will be sent. */
   void halfClose() {
-    if (!isHalfClosed && !isCancelled) {
-      isHalfClosed = true;
-      call.halfClose();
-    }
+    isHalfClosed = true;
+    call.halfClose();
   }
 
   /** Ends the stream with CANCELLED and the reason. */
   void cancel(String reason) {
-    if (!isCancelled) {
-      isCancelled = true;
-      call.cancel(reason, null);
-    }
+    isCancelled = true;
+    call.cancel(reason, null);
   }
 
   /** Ends the connection. */

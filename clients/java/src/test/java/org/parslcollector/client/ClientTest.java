@@ -3,6 +3,7 @@ package org.parslcollector.client;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.grpc.Server;
@@ -45,6 +46,7 @@ class ClientTest {
 
   private final BlockingQueue<Envelope> received = new LinkedBlockingQueue<>();
   private Server server;
+  private String address;
 
   @BeforeEach
   void listen() throws IOException {
@@ -53,32 +55,12 @@ class ClientTest {
             .addService(new Service())
             .build()
             .start();
+    address = "127.0.0.1:" + server.getPort();
   }
 
   @AfterEach
   void stop() throws InterruptedException {
     server.shutdownNow().awaitTermination();
-  }
-
-  @Test
-  void aLoneMessageLeavesAtOnceAndTheRestGathersUntilItIsAnswered() throws Exception {
-    BlockingQueue<Runnable> answers = new LinkedBlockingQueue<>();
-    answer = (envelope, responses) -> answers.add(() -> acknowledge(envelope, responses));
-
-    try (Client client = connect()) {
-      client.send(message(1));
-      assertEquals(1, received.take().getMessagesCount());
-      client.send(message(2));
-      client.send(message(3));
-      answers.take().run();
-      Envelope second = received.take();
-      Runnable last = answers.take();
-      answer = ClientTest::acknowledge;
-      last.run();
-
-      assertEquals(2, second.getFirstSequence());
-      assertEquals(List.of(message(2), message(3)), second.getMessagesList());
-    }
   }
 
   @Test
@@ -158,10 +140,7 @@ class ClientTest {
     client.send(message(1));
 
     String told = assertThrows(CollectorException.class, () -> client.flush(LONG)).getMessage();
-    assertTrue(
-        told.contains(
-            "127.0.0.1:" + server.getPort() + ": UNAUTHENTICATED: no token; give the token"),
-        told);
+    assertTrue(told.contains(address + ": UNAUTHENTICATED: no token; give the token"), told);
     assertTrue(told.contains("1 of 1 messages are not acknowledged"), told);
     assertThrows(CollectorException.class, () -> client.send(message(2)));
     assertThrows(CollectorException.class, client::close);
@@ -172,7 +151,7 @@ class ClientTest {
     BlockingQueue<Runnable> answers = new LinkedBlockingQueue<>();
     answer = (envelope, responses) -> answers.add(() -> acknowledge(envelope, responses));
 
-    try (Client client = Client.builder("127.0.0.1:" + server.getPort()).bufferBytes(0).connect()) {
+    try (Client client = Client.builder(address).bufferBytes(0).connect()) {
       client.send(message(1));
       Runnable first = answers.take();
 
@@ -205,6 +184,13 @@ class ClientTest {
     List<Envelope> noted = received.stream().filter(Envelope::hasClosingNote).toList();
     assertEquals(1, noted.size());
     assertEquals(2, noted.get(0).getClosingNote().getLastSequence());
+  }
+
+  @Test
+  void aClientWithoutMessagesClosesAtOnceWhereNobodyListens() {
+    server.shutdownNow();
+
+    assertTimeout(LONG.dividedBy(2), () -> connect().close());
   }
 
   @Test
@@ -245,8 +231,7 @@ class ClientTest {
           }
         };
 
-    try (Client client =
-        Client.builder("127.0.0.1:" + server.getPort()).listener(listener).connect()) {
+    try (Client client = Client.builder(address).listener(listener).connect()) {
       client.send(message(1));
       assertEquals("disconnected", told.poll(30, TimeUnit.SECONDS));
       assertEquals("reconnected", told.poll(30, TimeUnit.SECONDS));
@@ -255,7 +240,7 @@ class ClientTest {
   }
 
   private Client connect() {
-    return Client.builder("127.0.0.1:" + server.getPort()).connect();
+    return Client.builder(address).connect();
   }
 
   private static MonitoringMessage message(int n) {

@@ -4,7 +4,16 @@
  *  usage: node scripts/build-python.mjs [DIRECTORY]
  *
  *  DIRECTORY is where both are put; python/dist unless it is named. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 
@@ -65,7 +74,9 @@ async function bundle(directory) {
   const main = join(directory, "build", "src", "cli", "main.js");
   const compiled = join(root, "build", "src");
   if (!existsSync(compiled)) throw new Problem(`bundle ${compiled}: it is not there; run \`npm run build\``);
-  await build({
+  const { metafile } = await build({
+    absWorkingDir: root,
+    metafile: true,
     stdin: {
       contents: `
         import { isMainThread } from "node:worker_threads";
@@ -78,7 +89,7 @@ async function bundle(directory) {
     target: `node${leastNode}`,
     format: "esm",
     minifySyntax: true,
-    legalComments: "eof",
+    legalComments: "none",
     // For packages in CommonJS, which have no `import`.
     banner: {
       js:
@@ -94,8 +105,29 @@ async function bundle(directory) {
     mkdirSync(dirname(place), { recursive: true });
     cpSync(join(root, "node_modules", asset), place, { recursive: true });
   }
+  writeFileSync(join(directory, "LICENSES"), licensesOf(Object.keys(metafile.inputs)));
   const { name, version, type } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   writeFileSync(join(directory, "package.json"), `${JSON.stringify({ name, version, type })}\n`);
+}
+
+/** What the packages want to be said where they are handed on. */
+function licensesOf(files) {
+  const packages = new Set(
+    files.map((file) => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(file)?.[0]).filter(Boolean),
+  );
+  return [...packages]
+    .sort()
+    .flatMap((place) => {
+      const name = readdirSync(join(root, place)).find((file) => /^licen[cs]e/i.test(file));
+      const {
+        name: title,
+        version,
+        license,
+      } = JSON.parse(readFileSync(join(root, place, "package.json"), "utf8"));
+      const text = name === undefined ? "" : readFileSync(join(root, place, name), "utf8").trim();
+      return [`${title} ${version}: ${license}`, text, "-".repeat(80)];
+    })
+    .join("\n\n");
 }
 
 async function pack(stage) {

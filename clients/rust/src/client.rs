@@ -154,8 +154,8 @@ impl Client {
         Ok(())
     }
 
-    /// Waits until everything that was sent before is acknowledged. Fails with [`Error::Unacknowledged`] when that takes
-    /// longer than `patience`, and the client goes on trying; or with the reason for which it failed for good.
+    /// Waits until everything that was sent before is acknowledged. Fails with [`Error::Unacknowledged`] when that
+    /// takes longer than `patience`, and the client goes on trying; or with the reason for which it failed for good.
     pub async fn flush(&self, patience: Duration) -> Result<(), Error> {
         let last = self.shared.state().window.last_sequence();
         self.within(patience, |state| (state.window.acknowledged() >= last).then_some(Ok(()))).await
@@ -362,8 +362,7 @@ async fn stream(shared: &Shared, channel: Channel, pauses: &mut Pauses) -> Resul
     let mut call = pin!(grpc.streaming(request, STREAM_MESSAGES, codec));
     let mut responses: Option<Streaming<StreamMessagesResponse>> = None;
     loop {
-        loop {
-            let Some(cut) = shared.state().window.next() else { break };
+        while let Some(cut) = shared.state().window.next() {
             // There is room for a whole window. Where nobody receives any more, the status is about to come.
             let _ = outgoing.try_send(shared.request(cut));
         }

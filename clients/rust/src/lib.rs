@@ -23,7 +23,8 @@
 //! # }
 //! ```
 //!
-//! [`records`] and [`datagram`] are the formats of the ways without an answer: files in a shared directory, spools, UDP.
+//! [`records`] and [`datagram`] are the formats of the ways without an answer: files in a shared directory, spools,
+//! UDP.
 
 mod client;
 mod error;

@@ -4,7 +4,8 @@ use std::fmt;
 pub struct Options {
     /// The run of all messages that name none; 256 characters at most. Default: none.
     pub run_id: String,
-    /// The host of all messages that name none; 256 characters at most, and empty for who relays. Default: this host's name.
+    /// The host of all messages that name none; 256 characters at most, and empty for who relays. Default: this
+    /// host's name.
     pub hostname: String,
     /// Bytes of messages that are kept until they are acknowledged; at this bound `send` waits. Default: 32 MiB.
     pub buffer_bytes: u32,

@@ -71,10 +71,7 @@ void run(const std::string& address, const std::string& run_id, std::uint32_t co
   options.run_id = run_id;
   options.hostname = "interop-" + language;
   if (const char* token = std::getenv("PARSL_COLLECTOR_TOKEN")) options.token = token;
-  if (const char* ca = std::getenv("PARSL_COLLECTOR_CA_FILE")) {
-    options.tls.emplace();
-    options.tls->ca = read_text(ca);
-  }
+  if (const char* ca = std::getenv("PARSL_COLLECTOR_CA_FILE")) options.tls.emplace().ca = read_text(ca);
   Client client(address, options);
 
   const auto began = std::chrono::steady_clock::now();

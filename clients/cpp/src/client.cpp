@@ -69,22 +69,26 @@ v1::Envelope head_of(const Options& options) {
 }
 
 bool holds_certificate(const std::string& pem) {
-  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
-  const std::unique_ptr<X509, decltype(&X509_free)> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr),
-                                                                X509_free);
+  BIO* bio = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+  X509* certificate = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
+  const bool is_one = certificate != nullptr;
+  X509_free(certificate);
+  BIO_free(bio);
   ERR_clear_error();
-  return certificate != nullptr;
+  return is_one;
 }
 
 Options checked(Options options) {
   // gRPC ends the whole process for metadata that HTTP/2 does not allow, as the newline at the end of a token's file.
   const auto is_printable = [](unsigned char character) { return character >= 0x20 && character < 0x7f; };
   if (!std::all_of(options.token.begin(), options.token.end(), is_printable)) {
-    throw Error(Error::Code::kOptions, "Options::token: expected printable ASCII; cut off the newline of a token's file");
+    throw Error(Error::Code::kOptions,
+                "Options::token: expected printable ASCII; cut off the newline at the end of a token's file");
   }
   // gRPC tells of these to its own log alone, and goes on as if there were no address.
   if (options.tls && !options.tls->ca.empty() && !holds_certificate(options.tls->ca)) {
-    throw Error(Error::Code::kOptions, "Options::tls: ca is no certificate in PEM; give the text of the file, not its name");
+    throw Error(Error::Code::kOptions,
+                "Options::tls: ca is no certificate in PEM; give the text of the file, not its name");
   }
   if (options.tls && options.tls->certificate.empty() != options.tls->key.empty()) {
     throw Error(Error::Code::kOptions, "Options::tls: certificate and key go together; give both or neither");
@@ -257,18 +261,20 @@ class Client::Impl {
         if (!in_time) break;
         continue;
       }
+      const bool is_silent = !in_time && window_.is_idle() && !options_.run_id.empty();
+      const auto now = steady_clock::now();
+      // Also when nothing can be written, as while the collector does not read: the past cannot be waited for.
+      if (!in_time) deadline = now + kHeartbeat;
       if (!stream.can_write()) continue;
 
-      const auto now = steady_clock::now();
       if (window_.is_closed()) {
         is_half_closed = true;
         deadline = now + kFarewell;
         lock.unlock();
         stream.half_close();
         lock.lock();
-      } else if (window_.is_due() || now >= deadline) {
+      } else if (window_.is_due() || is_silent) {
         deadline = now + kHeartbeat;
-        if (!window_.is_due() && (!window_.is_idle() || options_.run_id.empty())) continue;
         const std::string request = window_.is_due() ? window_.take() : window_.take_heartbeat();
         lock.unlock();
         stream.write(request);

@@ -55,7 +55,9 @@ std::variant<Datagram, DatagramFault> unseal(std::string_view key, std::string_v
     return DatagramFault::kForged;
   }
   std::uint64_t counter = 0;
-  for (std::size_t at = kCounterAt; at < kEnvelopeAt; ++at) counter = counter << 8 | static_cast<std::uint8_t>(bytes[at]);
+  for (const char byte : bytes.substr(kCounterAt, kCounterBytes)) {
+    counter = counter << 8 | static_cast<std::uint8_t>(byte);
+  }
   if (counter < 1 || counter > kLargestCounter) return DatagramFault::kMalformed;
   return Datagram{std::string(bytes.substr(kStreamAt, kStreamBytes)), counter, std::string(bytes.substr(kEnvelopeAt))};
 }

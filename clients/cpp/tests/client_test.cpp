@@ -284,7 +284,7 @@ TEST(Client, RefusesWhatItCouldNeverDeliver) {
   with_newline.token = "token\n";
   EXPECT_EQ(error_of([&] { Client("127.0.0.1:1", with_newline); }).first, Code::kOptions);
   Options with_path = quiet();
-  with_path.tls = Tls{"collector.crt", "", ""};
+  with_path.tls.emplace().ca = "collector.crt";
   EXPECT_EQ(error_of([&] { Client("127.0.0.1:1", with_path); }).first, Code::kOptions);
 
   Client client("127.0.0.1:1", quiet());

@@ -47,7 +47,9 @@ std::string text(const Value& object, const std::string& name) { return field(ob
 
 std::string from_hex(const std::string& hex) {
   std::string bytes;
-  for (std::size_t at = 0; at < hex.size(); at += 2) bytes += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
+  for (std::size_t at = 0; at < hex.size(); at += 2) {
+    bytes += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
+  }
   return bytes;
 }
 
@@ -143,8 +145,8 @@ TEST(Vectors, SegmentsAreReadUpToTheirFaultAndWrittenByteForByte) {
 TEST(Vectors, DatagramsAreSealedByteForByteAndOpened) {
   for (const auto& vector : datagram_vectors("sealed")) {
     const std::string key = bytes(vector, "key");
-    const Datagram datagram{bytes(vector, "stream"), static_cast<std::uint64_t>(field(vector, "counter").number_value()),
-                            bytes(vector, "envelope")};
+    const auto counter = static_cast<std::uint64_t>(field(vector, "counter").number_value());
+    const Datagram datagram{bytes(vector, "stream"), counter, bytes(vector, "envelope")};
     EXPECT_EQ(seal(key, datagram), bytes(vector, "datagram"));
 
     const auto opened = unseal(key, bytes(vector, "datagram"));

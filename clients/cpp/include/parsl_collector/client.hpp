@@ -37,10 +37,10 @@ class Error : public std::runtime_error {
 
 /** TLS to the collector. All but `server_name` are texts in PEM. */
 struct Tls {
-  std::string ca;                ///< Whom to trust: a collector's own certificate or an authority's. Empty: the system's.
-  std::string certificate;       ///< Shown to a collector that asks for one (mTLS).
-  std::string key;               ///< The certificate's private key.
-  std::string server_name = {};  ///< Name that the collector's certificate must have. Empty: the address's host.
+  std::string ca;           ///< Whom to trust: a collector's own certificate, or an authority's. Empty: the system's.
+  std::string certificate;  ///< Shown to a collector that asks for one (mTLS).
+  std::string key;          ///< The certificate's private key.
+  std::string server_name;  ///< Name that the collector's certificate must have. Empty: the address's host.
 };
 
 struct Options {

@@ -37,22 +37,18 @@ from parsl_collector import CollectorHub, CollectorRadio, CollectorStartError, a
 from parsl_collector._queue import ExecutorQueue
 
 
-class WatchfulProvider(LocalProvider):
-    """Its jobs are looked at whenever the poller comes by."""
-
-    status_polling_interval = 0.05
-
-
 @pytest.fixture(autouse=True)
-def programs_of_parsl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parsl starts its interchange and its workers by name."""
+def parsl_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Parsl starts its interchange and its workers by name.
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    # Blocks are looked at whenever the poller comes by, and not after 5 s.
+    monkeypatch.setattr(LocalProvider, "status_polling_interval", 0.05)
 
 
 def bare_executor(
     directory: pathlib.Path, radio: RadioConfig | None = None, label: str = "bare"
 ) -> HighThroughputExecutor:
-    provider = WatchfulProvider(init_blocks=1, max_blocks=1)
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
     provider.script_dir = str(directory)
     executor = HighThroughputExecutor(
         label=label,
@@ -244,25 +240,33 @@ def test_a_hub_records_one_executor(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_audited", [False, True], ids=["plain", "audited"])
-def test_the_engine_of_globus_compute_is_recorded_though_it_may_read_its_messages_itself(
-    tmp_path, is_audited
+def test_an_engine_of_globus_compute_is_recorded_though_it_reads_its_messages_too(
+    tmp_path, monkeypatch, is_audited
 ):
     why = "no Globus Compute here: pip install globus-compute-endpoint"
     engines = pytest.importorskip("globus_compute_endpoint.engines", reason=why)
     from globus_compute_common.messagepack import pack, unpack
     from globus_compute_common.messagepack.message_types import Task
+    from globus_compute_endpoint.endpoint.config.utils import load_config_yaml
     from globus_compute_endpoint.engines.base import GCFuture
     from globus_compute_sdk.serialize import ComputeSerializer
 
-    engine = engines.GlobusComputeEngine(
-        label="engine",
-        address="127.0.0.1",
-        max_workers_per_node=1,
-        encrypted=False,
-        provider=WatchfulProvider(init_blocks=1, min_blocks=1, max_blocks=1),
-        job_status_kwargs={"strategy_period": 0.1},
-    )
-    attachment = attach(engine.executor)
+    class RecordedEngine(engines.GlobusComputeEngine):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.attachment = attach(self.executor)
+
+    monkeypatch.setattr(engines, "RecordedEngine", RecordedEngine, raising=False)
+    engine = load_config_yaml("""
+        engine:
+          type: RecordedEngine
+          label: engine
+          address: 127.0.0.1
+          max_workers_per_node: 1
+          encrypted: false
+          provider: { type: LocalProvider, init_blocks: 1, min_blocks: 1, max_blocks: 1 }
+          job_status_kwargs: { strategy_period: 0.1 }
+    """).engine
     engine.start(endpoint_id=uuid.uuid4(), run_dir=str(tmp_path), monitored=is_audited)
     serializer, task_id = ComputeSerializer(), uuid.uuid4()
     held = f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo done"
@@ -278,10 +282,11 @@ def test_the_engine_of_globus_compute_is_recorded_though_it_may_read_its_message
 
     assert serializer.deserialize(result.data) == b"done\n"
     database = tmp_path / "monitoring.db"
-    run = (attachment.run_id, "engine-HighThroughputExecutor")
+    run_id = engine.attachment.run_id
+    run = (run_id, "engine-HighThroughputExecutor")
     assert query(database, "SELECT run_id, workflow_name, tasks_completed_count FROM workflow") == [(*run, 1)]
     states = query(database, "SELECT run_id, executor_label, status FROM block ORDER BY timestamp")
     assert states == [(*run, state) for state in ("PENDING", "RUNNING", "SCALED_IN")]
-    assert query(database, "SELECT DISTINCT run_id, block_id FROM node") == [(attachment.run_id, "0")]
+    assert query(database, "SELECT DISTINCT run_id, block_id FROM node") == [(run_id, "0")]
     assert count(database, "collector_rejected") == 0
     assert children_of_ours() == []

@@ -258,17 +258,25 @@ public final class Client implements AutoCloseable {
       progress.signalAll();
       // Should the collector have everything and not end the stream, nothing is lost.
       if (!await(() -> isOver, timeout, "close") && !window.isFinished()) {
-        TimeoutException late = late("close", timeout);
-        failure = new CollectorException(late.getMessage(), late);
-        throw late;
+        throw late("close", timeout);
       }
     } finally {
-      isGivenUp = true;
-      work.signal();
-      closing.signal();
-      progress.signalAll();
+      giveUp();
       lock.unlock();
     }
+  }
+
+  /** Ends our thread, and tells whoever waits when something is left. */
+  private void giveUp() {
+    isGivenUp = true;
+    if (failure == null && !window.isFinished()) {
+      failure =
+          new CollectorException(
+              "the client of collector " + address + " was closed; " + left(), null);
+    }
+    work.signal();
+    closing.signal();
+    progress.signalAll();
   }
 
   /**

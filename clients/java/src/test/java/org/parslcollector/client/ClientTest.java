@@ -204,6 +204,7 @@ class ClientTest {
         assertThrows(TimeoutException.class, () -> client.close(Duration.ZERO)).getMessage();
 
     assertTrue(told.contains("1 of 1 messages are not acknowledged"), told);
+    assertThrows(CollectorException.class, () -> client.flush(LONG));
   }
 
   @Test

@@ -36,6 +36,12 @@ const assets = [
   ),
 ];
 
+/** Modules that run in threads of their own, by the names of their files, which differ. */
+const threads = {
+  "writer-thread": "./server/sinks/sqlite/writer-thread.js",
+  "followers-thread": "./server/followers/followers-thread.js",
+};
+
 /** Packages look for their assets from `__dirname`, which a bundle in ESM has not: it becomes the package's folder beside
  *  the bundle. */
 const withAssetsBesideIt = {
@@ -79,8 +85,10 @@ async function bundle(directory) {
     metafile: true,
     stdin: {
       contents: `
-        import { isMainThread } from "node:worker_threads";
-        await (isMainThread ? import("./cli/main.js") : import("./server/sinks/sqlite/writer-thread.js"));`,
+        const programs = { ${Object.entries({ main: "./cli/main.js", ...threads })
+          .map(([name, path]) => `"${name}": () => import("${path}")`)
+          .join(", ")} };
+        await programs[globalThis.parslCollectorThread ?? "main"]();`,
       resolveDir: compiled,
     },
     outfile: main,
@@ -98,8 +106,11 @@ async function bundle(directory) {
     },
     plugins: [withAssetsBesideIt],
   });
-  // The sink starts its writer from a file of this name; the bundle is that thread too.
-  writeFileSync(join(dirname(main), "writer-thread.js"), 'import "./main.js";\n');
+  // Threads are started from files of these names; the bundle is those threads too.
+  for (const name of Object.keys(threads)) {
+    const entry = `globalThis.parslCollectorThread = "${name}";\nawait import("./main.js");\n`;
+    writeFileSync(join(dirname(main), `${name}.js`), entry);
+  }
   for (const asset of assets) {
     const place = join(dirname(main), asset);
     mkdirSync(dirname(place), { recursive: true });

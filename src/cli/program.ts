@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   prune: async () => (await import("./prune.js")).addPrune,
   tail: async () => (await import("./tail.js")).addTail,
   rejected: async () => (await import("./rejected.js")).addRejected,
+  replay: async () => (await import("./replay.js")).addReplay,
   spool: async () => (await import("./spool.js")).addSpool,
   bench: async () => (await import("./bench.js")).addBench,
   doctor: async () => (await import("./doctor.js")).addDoctor,

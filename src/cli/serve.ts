@@ -27,7 +27,8 @@ import { parseTimezone } from "./timezone-option.js";
 
 interface ServeOptions extends ServerAccessOptions {
   readonly listen: string;
-  readonly radio: readonly RadioOption[];
+  readonly radio: readonly NamedAddress[];
+  readonly sink: readonly NamedAddress[];
   readonly keyFile?: string;
   readonly durability: Durability;
   readonly journalMode: JournalMode;
@@ -66,6 +67,13 @@ export function addServe(program: Command): void {
       "one more way for senders to come, may be repeated: filesystem=DIRECTORY, udp=HOST:PORT, or a module of your " +
         "own, as ./my-radio.js=ADDRESS",
       parseRadio,
+      [],
+    )
+    .option(
+      "--sink <name=address>",
+      "one more place for what is committed, which follows the database at its own pace; may be repeated: " +
+        "jsonl=FILE, nats=nats://HOST:PORT, or a module of your own, as ./my-sink.js=ADDRESS",
+      parseSink,
       [],
     )
     .option(
@@ -192,6 +200,7 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
         ),
         key: options.keyFile === undefined ? undefined : readKey(options.keyFile),
         access,
+        sinks: options.sink.map(({ name, address }) => ({ kind: name, address })),
       },
       logger,
     );
@@ -272,23 +281,32 @@ async function runUntilTold(collector: Collector, reasons: Reasons, logger: Logg
   return 1;
 }
 
-interface RadioOption {
+interface NamedAddress {
   readonly name: string;
   readonly address: string;
 }
 
-function parseRadio(text: string, before: readonly RadioOption[]): RadioOption[] {
-  const match = /^([^=]+)=(.+)$/.exec(text);
-  if (match === null) {
-    throw new InvalidArgumentError(
-      `expected name=address, as filesystem=/shared/messages or udp=127.0.0.1:0, got "${text}".`,
-    );
+function parseRadio(text: string, before: readonly NamedAddress[]): NamedAddress[] {
+  const radio = parseNamed(text, "filesystem=/shared/messages or udp=127.0.0.1:0");
+  if (radio.name === "grpc") throw new InvalidArgumentError("gRPC listens at --listen.");
+  if (before.some(({ name }) => name === radio.name)) {
+    throw new InvalidArgumentError(`radio ${radio.name} is given twice.`);
   }
-  const [, name = "", address = ""] = match;
-  if (name === "grpc" || before.some((one) => one.name === name)) {
-    throw new InvalidArgumentError(
-      name === "grpc" ? "gRPC listens at --listen." : `radio ${name} is given twice.`,
-    );
+  return [...before, radio];
+}
+
+function parseSink(text: string, before: readonly NamedAddress[]): NamedAddress[] {
+  const sink = parseNamed(text, "jsonl=messages.jsonl or nats=nats://127.0.0.1:4222");
+  if (before.some(({ name, address }) => name === sink.name && address === sink.address)) {
+    throw new InvalidArgumentError(`sink ${text} is given twice.`);
   }
-  return [...before, { name, address }];
+  return [...before, sink];
+}
+
+function parseNamed(text: string, examples: string): NamedAddress {
+  const [, name, address] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || address === undefined) {
+    throw new InvalidArgumentError(`expected name=address, as ${examples}, got "${text}".`);
+  }
+  return { name, address };
 }

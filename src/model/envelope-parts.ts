@@ -1,4 +1,3 @@
-import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
 import { Envelope } from "./envelope.js";
@@ -80,12 +79,8 @@ export function splitEnvelope(envelope: Uint8Array, isWanted: (index: number) =>
     at += 1;
     const firstSequence = BigInt(first + from);
     const others = parts.length === 0 ? {} : { closingNote: undefined, losses: [] };
-    const writer = Envelope.encode({ ...head, ...others, firstSequence });
-    parts.push({
-      first: first + from,
-      last: first + to,
-      bytes: appended(writer, messages.slice(from, to + 1)),
-    });
+    const bytes = encodeEnvelope({ ...head, ...others, firstSequence }, messages.slice(from, to + 1));
+    parts.push({ first: first + from, last: first + to, bytes });
   }
   if (parts.length === 0 && (head.closingNote !== undefined || head.losses.length > 0)) {
     parts.push({ first: 0, last: -1, bytes: Envelope.encode({ ...head, firstSequence: 0n }).finish() });
@@ -93,7 +88,9 @@ export function splitEnvelope(envelope: Uint8Array, isWanted: (index: number) =>
   return parts;
 }
 
-function appended(writer: BinaryWriter, messages: readonly Uint8Array[]): Uint8Array {
+/** An envelope with more messages behind its own, given as bytes. */
+export function encodeEnvelope(head: Envelope, messages: readonly Uint8Array[]): Uint8Array {
+  const writer = Envelope.encode(head);
   for (const message of messages) writer.tag(messagesField, WireType.LengthDelimited).bytes(message);
   return writer.finish();
 }

@@ -7,6 +7,8 @@ import type { AccessOptions, Token } from "../radios/grpc/access.js";
 import { openGrpcReceiver, type GrpcLimits, type GrpcReceiver } from "../radios/grpc/receiver.js";
 import type { Inbox, Radio, RadioReceiver, ReceiverOptions } from "../radios/radio.js";
 import { Batcher } from "./batcher.js";
+import type { Followers } from "./followers/followers.js";
+import type { SinkOption } from "./followers/messages.js";
 import { Health } from "./health.js";
 import type { MetricsSource } from "./metrics.js";
 import { openSink, type DatabaseOptions } from "./sinks/open.js";
@@ -31,6 +33,8 @@ export interface CollectorOptions {
   readonly key?: Uint8Array | undefined;
   /** Whom gRPC lets in. Default: everybody who can reach it. */
   readonly access?: AccessOptions | undefined;
+  /** Sinks that follow what the database decides. */
+  readonly sinks?: readonly SinkOption[];
 }
 
 export interface ListeningRadio {
@@ -49,6 +53,7 @@ export class Collector implements AsyncDisposable {
   readonly #others: ReadonlyMap<string, RadioReceiver>;
   readonly #health: Health;
   readonly #endpoint: HttpEndpoint | undefined;
+  readonly #followers: Followers | undefined;
 
   private constructor(
     sink: Sink,
@@ -57,6 +62,7 @@ export class Collector implements AsyncDisposable {
     others: ReadonlyMap<string, RadioReceiver>,
     health: Health,
     endpoint: HttpEndpoint | undefined,
+    followers: Followers | undefined,
   ) {
     this.#sink = sink;
     this.#batcher = batcher;
@@ -64,6 +70,7 @@ export class Collector implements AsyncDisposable {
     this.#others = others;
     this.#health = health;
     this.#endpoint = endpoint;
+    this.#followers = followers;
   }
 
   /** Rejects with a CollectorError that says what to do when the database cannot be used or the address
@@ -73,7 +80,10 @@ export class Collector implements AsyncDisposable {
     const names = ["grpc", ...radios.map(({ name }) => name)];
     const sink = await openSink(options.database, logger, names);
     const receivers = new Map<string, RadioReceiver>();
+    let followers: Followers | undefined;
     try {
+      // Before anything is received: what a sink has not had is kept from the first message on.
+      followers = await openFollowers(sink, options.sinks ?? [], logger);
       const batcher = new Batcher(sink);
       const status = async (runId: string, principal: Principal | undefined) => ({
         ...((await unlessBlocked(sink, () => batcher.status(runId, principal))) ?? {
@@ -127,12 +137,14 @@ export class Collector implements AsyncDisposable {
         losses: async () => (health.isDraining ? undefined : unlessBlocked(sink, () => sink.losses())),
         serving: () => health.reason === undefined,
         databaseWritable: () => sink.blockedReason === undefined,
+        lags: async () => (health.isDraining ? undefined : followers?.lags()),
       };
       const endpoint =
         options.metrics === undefined ? undefined : await openEndpoint(options.metrics, metrics, health);
-      return new Collector(sink, batcher, grpc, others, health, endpoint);
+      return new Collector(sink, batcher, grpc, others, health, endpoint, followers);
     } catch (cause) {
       for (const receiver of receivers.values()) await receiver[Symbol.asyncDispose]();
+      await followers?.[Symbol.asyncDispose]();
       await sink[Symbol.asyncDispose]();
       throw cause;
     }
@@ -156,7 +168,11 @@ export class Collector implements AsyncDisposable {
   /** Resolves with the first fault after which nothing can be received or stored any more. */
   get failed(): Promise<CollectorError> {
     const receivers = [...this.#others.values()].flatMap(({ failed }) => failed ?? []);
-    return Promise.race([this.#sink.failed, ...receivers]);
+    return Promise.race([
+      this.#sink.failed,
+      ...(this.#followers ? [this.#followers.failed] : []),
+      ...receivers,
+    ]);
   }
 
   /** Takes other tokens and shows another certificate from now on; see GrpcReceiver.reload. */
@@ -170,6 +186,7 @@ export class Collector implements AsyncDisposable {
     const receivers = [this.#grpc, ...this.#others.values()];
     await Promise.all(receivers.map((receiver) => receiver[Symbol.asyncDispose]()));
     await this.#batcher[Symbol.asyncDispose]();
+    await this.#followers?.[Symbol.asyncDispose]();
     await this.#sink[Symbol.asyncDispose]();
     // Last, for whoever asks meanwhile is told that it drains.
     await this.#endpoint?.[Symbol.asyncDispose]();
@@ -209,6 +226,17 @@ function inboxOf(batcher: Batcher, tokens: readonly Token[] | undefined): Inbox 
       return batcher.room;
     },
   };
+}
+
+/** Loads what runs them only now, as most collectors have none. */
+async function openFollowers(
+  sink: Sink,
+  options: readonly SinkOption[],
+  logger: Logger,
+): Promise<Followers | undefined> {
+  if (options.length === 0) return undefined;
+  const { Followers } = await import("./followers/followers.js");
+  return await Followers.open(sink.log, sink.positions, options, logger);
 }
 
 /** Loads what makes metrics only now: most collectors do without. */

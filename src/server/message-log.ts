@@ -40,3 +40,12 @@ export interface MessageLog {
   /** Calls `tell` after each commit. Returns how to take that back. */
   whenCommitted(tell: () => void): () => void;
 }
+
+/** Where a store keeps how far each sink that follows it has got. */
+export interface Positions {
+  /** Lets sinks follow, each from where it was, or else from the oldest message that is kept; what one of them has not
+   *  read is kept from now on. Says where each has to go on. */
+  follow(names: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** A sink has all up to a position. */
+  followed(name: string, position: number): Promise<void>;
+}

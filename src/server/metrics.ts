@@ -17,6 +17,8 @@ export interface MetricsSource {
   readonly losses: () => Promise<Losses | undefined>;
   readonly serving: () => boolean;
   readonly databaseWritable: () => boolean;
+  /** Commits that each sink which follows has not taken yet; undefined where there are none. */
+  readonly lags: () => Promise<ReadonlyMap<string, number> | undefined>;
 }
 
 /** The metrics of a collector. Everything is read when it is asked for, from numbers that are kept anyway: messages cost
@@ -37,6 +39,7 @@ export class CollectorMetrics extends ProcessMetrics {
     this.#lost = this.gauge("parsl_collector_lost_messages", "Messages that their senders say they gave up.");
     this.#addStore(source);
     this.#addReceivers(source);
+    this.#addSinks(source);
   }
 
   override async text(): Promise<string> {
@@ -93,6 +96,18 @@ export class CollectorMetrics extends ProcessMetrics {
       "0 while a lock or a full disk keeps the collector from writing, 1 otherwise.",
       () => Number(databaseWritable()),
     );
+  }
+
+  #addSinks({ lags }: MetricsSource): void {
+    new Gauge({
+      name: "parsl_collector_sink_lag_envelopes",
+      help: "Envelopes that are committed and that a sink which follows has not taken yet.",
+      labelNames: ["sink"],
+      registers: [this.registry],
+      async collect() {
+        for (const [sink, lag] of (await lags()) ?? []) this.set({ sink }, lag);
+      },
+    });
   }
 
   #addReceivers({ streams, refused, serving }: MetricsSource): void {

@@ -4,14 +4,11 @@ import type { Principal } from "../model/principal.js";
 import type { CommittedMessage, SubscribeRequest, SubscribeResponse } from "../model/subscription.js";
 import { messagesIn } from "./committed-messages.js";
 import type { LogEntry, LogSpan, MessageLog } from "./message-log.js";
+import { nextCommit } from "./next-commit.js";
 
 /** Bytes of envelopes that a subscriber is given at once, but for a single one that is larger: what a slow one may
  *  have here. All else of its stays in the store. */
 const readBytes = 256 * 1024;
-
-/** How long a subscriber waits for a commit before it looks all the same, in ms: another collector may write to the
- *  same store. */
-const lookAgainMs = 1_000;
 
 /** Subscribers at one time. Each commit wakes them all. */
 const mostSubscribers = 100;
@@ -51,7 +48,7 @@ export class Subscriptions {
       while (!signal.aborted) {
         await this.#checkIsKept(span, at);
         // Before the look: what is committed during it wakes us too.
-        const committed = this.#nextCommit(signal);
+        const committed = nextCommit(this.#log, signal);
         const entries = await this.#log.read(at, readBytes);
         const last = entries.at(-1);
         if (last === undefined) {
@@ -74,20 +71,6 @@ export class Subscriptions {
   async #checkIsKept(span: LogSpan, at: number): Promise<void> {
     const now = await this.#log.span();
     if (now.id !== span.id || at < now.from) throw gone(positionOf(span, at));
-  }
-
-  /** Resolves with the next commit, and at times without one. */
-  #nextCommit(signal: AbortSignal): { readonly promise: Promise<void>; readonly forget: () => void } {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, lookAgainMs);
-    const stopListening = this.#log.whenCommitted(resolve);
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    if (signal.aborted) resolve();
-    const forget = (): void => {
-      clearTimeout(timer);
-      stopListening();
-    };
-    return { promise: promise.finally(forget), forget };
   }
 }
 

@@ -2,7 +2,7 @@ import type { CollectorError } from "../../base/errors.js";
 import type { Acknowledgement } from "../../model/envelope.js";
 import type { Principal } from "../../model/principal.js";
 import type { GetStatusResponse } from "../../model/status.js";
-import type { MessageLog } from "../message-log.js";
+import type { MessageLog, Positions } from "../message-log.js";
 import type { StoreCounts } from "../store-counts.js";
 
 /** What became of one envelope: it is on the disk, or its bytes are no envelope and never will be, or who brought it
@@ -52,6 +52,8 @@ export interface Sink extends Store, AsyncDisposable {
   readonly counts: StoreCounts;
   /** What is committed, for those who follow. */
   readonly log: MessageLog;
+  /** How far those have got who follow by `--sink`. */
+  readonly positions: Positions;
   /** Bytes on disk, by the names of its parts; of the whole under `database`. */
   sizes(): Promise<Readonly<Record<string, number>>>;
   /** Resolves with the first fault after which nothing can be stored any more. */

@@ -22,6 +22,10 @@ export interface Writer {
   losses(): MaybePromise<Losses>;
   /** Keeps a log of what is committed from now on. */
   keepLog(): MaybePromise<void>;
+  /** Lets sinks follow what is committed, and says from where each has to go on. */
+  follow(names: readonly string[]): MaybePromise<ReadonlyMap<string, number>>;
+  /** A sink that follows has all up to a position. */
+  followed(name: string, position: number): MaybePromise<void>;
   close(): MaybePromise<void>;
 }
 
@@ -51,6 +55,10 @@ export async function runWriter(
     else if ("keepLog" in call) {
       await writer.keepLog();
       report({ logKept: true });
+    } else if ("follow" in call) report({ positions: await writer.follow(call.follow) });
+    else if ("followed" in call) {
+      await writer.followed(call.followed.name, call.followed.position);
+      report({ positions: new Map() });
     } else {
       await writer.close();
       port.close();

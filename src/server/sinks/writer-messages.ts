@@ -25,6 +25,8 @@ export type Call =
   | { readonly status: string; readonly principal: Principal | undefined }
   | { readonly losses: true }
   | { readonly keepLog: true }
+  | { readonly follow: readonly string[] }
+  | { readonly followed: { readonly name: string; readonly position: number } }
   | { readonly close: true };
 
 /** What the writer's thread says: that it is open, or never will be; answers, in the order of the calls;
@@ -36,4 +38,5 @@ export type Report =
   | { readonly status: SinkStatus }
   | { readonly losses: Losses }
   | { readonly logKept: true }
+  | { readonly positions: ReadonlyMap<string, number> }
   | { readonly blocked: string | undefined };

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { CollectorError, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import type { Principal } from "../../model/principal.js";
+import type { Positions } from "../message-log.js";
 import { StoreCounts } from "../store-counts.js";
 import type { CommitLog } from "./commit-log.js";
 import type { Arrival, Losses, Outcome, Sink, SinkStatus } from "./sink.js";
@@ -32,6 +33,7 @@ export class WriterSink implements Sink {
   readonly failed: Promise<CollectorError>;
   readonly counts: StoreCounts;
   readonly log: CommitLog;
+  readonly positions: Positions;
   readonly #sizes: () => Promise<Readonly<Record<string, number>>>;
   readonly #resolveFailed: (error: CollectorError) => void;
   readonly #worker: Worker;
@@ -52,6 +54,12 @@ export class WriterSink implements Sink {
     this.#name = name;
     this.counts = new StoreCounts(radios);
     this.log = log(() => this.#keepLog());
+    this.positions = {
+      follow: (names) => this.#follow({ follow: names }),
+      followed: async (name, position) => {
+        await this.#follow({ followed: { name, position } });
+      },
+    };
     this.#sizes = parts.sizes;
     const workerData: WriterData = { options, radios, counts: this.counts.memory };
     this.#worker = new Worker(thread, { workerData });
@@ -165,6 +173,14 @@ export class WriterSink implements Sink {
     );
     await this.#worker.terminate();
     this.log.close();
+  }
+
+  async #follow(
+    call: Extract<Call, { follow: unknown } | { followed: unknown }>,
+  ): Promise<ReadonlyMap<string, number>> {
+    const answer = await this.#call(call);
+    if ("positions" in answer) return answer.positions;
+    throw new CollectorError("internal", "follow the log: the writer answered something else");
   }
 
   async #keepLog(): Promise<void> {

@@ -85,6 +85,15 @@ export class GroupWriter {
     this.#log.keep();
   }
 
+  /** See LogWriter.follow. */
+  follow(names: readonly string[], now: Micros): ReadonlyMap<string, number> {
+    return this.#log.follow(names, now);
+  }
+
+  followed(name: string, position: number, now: Micros): void {
+    this.#log.followed(name, position, now);
+  }
+
   /** See SqliteWriter.retryRejected. */
   retryRejected(ids: readonly number[]): ReadonlyMap<number, string | undefined> {
     const outcomes = new Map<number, string | undefined>();

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 
 import type Database from "better-sqlite3";
 
+import { CollectorError } from "../../../base/errors.js";
 import { splitEnvelope } from "../../../model/envelope-parts.js";
 import type { Micros } from "../../../model/time.js";
 import type { ReceivedEnvelope } from "../../envelope-reader.js";
@@ -21,6 +22,12 @@ const schema = [
   envelope BLOB NOT NULL,
   rejections TEXT
 )`,
+  // How far each sink that follows has got, by its name.
+  `CREATE TABLE IF NOT EXISTS collector_follower (
+  name TEXT NOT NULL PRIMARY KEY,
+  position INTEGER NOT NULL,
+  followed_at_us INTEGER NOT NULL
+) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS collector_log_id (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID`,
 ];
 
@@ -29,6 +36,8 @@ export class LogWriter {
   readonly #db: Database.Database;
   readonly #mostBytes: number;
   #statements: ReturnType<typeof prepare> | undefined;
+  /** Who follows now, and how far each has got: what it has not read stays. */
+  readonly #followers = new Map<string, number>();
   /** Bytes of all envelopes in the log; undefined when that is not known. */
   #bytes: number | undefined;
 
@@ -49,6 +58,25 @@ export class LogWriter {
       .prepare("INSERT INTO collector_log_id SELECT ? WHERE NOT EXISTS (SELECT 1 FROM collector_log_id)")
       .run(randomBytes(8).toString("hex"));
     this.#statements ??= prepare(this.#db);
+  }
+
+  /** Lets sinks follow, each from where it was, or else from the oldest entry. Says where that is. */
+  follow(names: readonly string[], now: Micros): Map<string, number> {
+    this.keep();
+    const { first, find, put } = this.#kept();
+    const oldest = (first.get() ?? 1) - 1;
+    for (const name of names) {
+      const position = find.get(name) ?? oldest;
+      this.#followers.set(name, position);
+      put.run(name, position, now);
+    }
+    return new Map(this.#followers);
+  }
+
+  /** A sink has all up to a position. */
+  followed(name: string, position: number, now: Micros): void {
+    this.#kept().put.run(name, position, now);
+    this.#followers.set(name, position);
   }
 
   /** Appends what of an envelope was stored or rejected now, by the indexes of its messages. */
@@ -73,11 +101,12 @@ export class LogWriter {
   flush(): void {
     if (this.#statements === undefined) return;
     const { bytes, oldest, remove } = this.#statements;
+    const followed = Math.min(Number.MAX_SAFE_INTEGER, ...this.#followers.values());
     this.#bytes ??= bytes.get() ?? 0;
     let removed = 0;
     // The newest stays, however large it is: whoever waits for it has not read it yet.
     if (this.#bytes <= this.#mostBytes) return;
-    for (const { position, bytes: size } of oldest.iterate()) {
+    for (const { position, bytes: size } of oldest.iterate(followed)) {
       removed = position;
       this.#bytes -= size;
       if (this.#bytes <= this.#mostBytes) break;
@@ -89,6 +118,12 @@ export class LogWriter {
   forget(): void {
     this.#bytes = undefined;
     this.#statements = this.#isThere() ? (this.#statements ?? prepare(this.#db)) : undefined;
+  }
+
+  #kept(): ReturnType<typeof prepare> {
+    if (this.#statements === undefined)
+      throw new CollectorError("internal", "follow the log: it is not kept");
+    return this.#statements;
   }
 
   #isThere(): boolean {
@@ -104,9 +139,15 @@ function prepare(db: Database.Database) {
       "INSERT INTO collector_log (committed_at_us, radio, envelope, rejections) VALUES (?, ?, ?, ?)",
     ),
     bytes: db.prepare<[], number>("SELECT sum(length(envelope)) FROM collector_log").pluck(),
-    oldest: db.prepare<[], { position: number; bytes: number }>(
+    first: db.prepare<[], number | null>("SELECT min(position) FROM collector_log").pluck(),
+    find: db.prepare<[string], number>("SELECT position FROM collector_follower WHERE name = ?").pluck(),
+    put: db.prepare(
+      "INSERT INTO collector_follower VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET " +
+        "position = excluded.position, followed_at_us = excluded.followed_at_us",
+    ),
+    oldest: db.prepare<[number], { position: number; bytes: number }>(
       "SELECT position, length(envelope) AS bytes FROM collector_log " +
-        "WHERE position < (SELECT max(position) FROM collector_log) ORDER BY position",
+        "WHERE position < (SELECT max(position) FROM collector_log) AND position <= ? ORDER BY position",
     ),
     remove: db.prepare("DELETE FROM collector_log WHERE position <= ?"),
   };

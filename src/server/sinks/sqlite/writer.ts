@@ -72,9 +72,8 @@ export class SqliteWriter implements Writer {
     this.#readDataVersion = this.#db.prepare<[], number>("PRAGMA data_version").pluck();
   }
 
-  /** Stores a group; see Sink.store. Blocks this thread for as long as the file cannot be written. */
-  store(group: readonly Arrival[]): Outcome[] {
-    const now = nowMicros();
+  /** Stores a group, as received `now`; see Sink.store. Blocks this thread for as long as the file cannot be written. */
+  store(group: readonly Arrival[], now = nowMicros()): Outcome[] {
     const beganMs = performance.now();
     const read = group.map((arrival) => ({ ...arrival, envelope: readEnvelope(arrival.envelope) }));
     const outcomes = this.#storeRead(read, now);
@@ -117,6 +116,16 @@ export class SqliteWriter implements Writer {
   /** Keeps a log of what is committed from now on. */
   keepLog(): void {
     this.#whenFree(() => this.#inTransaction(() => this.#writer.keepLog()));
+  }
+
+  /** Lets sinks follow what is committed, and says from where each has to go on. */
+  follow(names: readonly string[]): ReadonlyMap<string, number> {
+    return this.#whenFree(() => this.#inTransaction(() => this.#writer.follow(names, nowMicros())));
+  }
+
+  /** A sink that follows has all up to a position. */
+  followed(name: string, position: number): void {
+    this.#whenFree(() => this.#inTransaction(() => this.#writer.followed(name, position, nowMicros())));
   }
 
   /** Tries rejected messages again, for a table may take now what none did before: by their numbers in

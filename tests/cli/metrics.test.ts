@@ -18,7 +18,7 @@ import { Service } from "../support/service.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { waitUntil, within } from "../support/wait.js";
 
-const shared = sharedCollector({ args: ["--metrics", "127.0.0.1:0"] });
+const shared = sharedCollector({ args: ["--metrics", "127.0.0.1:0", "--sink", "jsonl=/dev/null"] });
 
 /** Lets the collector store, reject, see again and refuse something. */
 async function fill(): Promise<void> {

@@ -45,13 +45,11 @@ def parsl_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalProvider, "status_polling_interval", 0.05)
 
 
-def bare_executor(
-    directory: pathlib.Path, radio: RadioConfig | None = None, label: str = "bare"
-) -> HighThroughputExecutor:
+def bare_executor(directory: pathlib.Path, radio: RadioConfig | None = None) -> HighThroughputExecutor:
     provider = LocalProvider(init_blocks=1, max_blocks=1)
     provider.script_dir = str(directory)
     executor = HighThroughputExecutor(
-        label=label,
+        label="bare",
         address="127.0.0.1",
         max_workers_per_node=1,
         encrypted=False,
@@ -63,14 +61,17 @@ def bare_executor(
 
 
 @contextlib.contextmanager
-def blocks_of(executor: HighThroughputExecutor) -> Iterator[None]:
-    """Starts the executor's blocks, watches them, and ends them, as Globus Compute's engine does."""
+def running(executor: HighThroughputExecutor) -> Iterator[None]:
+    """From its start to its shutdown, with a block that is started, watched and ended as the engine of Globus
+    Compute does it."""
+    executor.start()
     poller = JobStatusPoller(strategy="none", max_idletime=DEADLINE_S, strategy_period=0.1)
     poller.add_executors([executor])
     try:
         yield
     finally:
         poller.close()
+        executor.shutdown()
 
 
 @pytest.mark.slow
@@ -78,12 +79,10 @@ def test_an_executor_is_recorded_from_its_start_to_the_end_of_its_shutdown(tmp_p
     executor = bare_executor(tmp_path)
     attachment = attach(executor, run_id="a-run", hub=CollectorHub(workflow_name="alone"))
     assert not list(tmp_path.iterdir())
-    executor.start()
-    with blocks_of(executor):
+    with running(executor):
         assert executor.submit(operator.add, {}, 1, 2).result() == 3
         with pytest.raises(ZeroDivisionError):
             executor.submit(operator.truediv, {}, 1, 0).result()
-    executor.shutdown()
 
     assert attachment.run_id == "a-run"
     database = tmp_path / "monitoring.db"
@@ -103,24 +102,22 @@ def test_an_executor_is_recorded_from_its_start_to_the_end_of_its_shutdown(tmp_p
 @pytest.mark.parametrize("radio", [HTEXRadio(), CollectorRadio(agent=False)], ids=["htex", "collector"])
 def test_what_the_radio_carries_is_stored(tmp_path, radio):
     executor = bare_executor(tmp_path, radio)
-    with attach(executor) as attachment:
-        executor.start()
-        with blocks_of(executor):
-            function, args, kwargs = monitor_wrapper(
-                f=operator.add,
-                args=(1, 2),
-                kwargs={},
-                x_try_id=0,
-                x_task_id=7,
-                radio_config=executor.remote_monitoring_radio,
-                run_id=attachment.run_id,
-                logging_level=logging.INFO,
-                sleep_dur=DEADLINE_S,
-                monitor_resources=True,
-                run_dir=executor.run_dir,
-            )
-            assert executor.submit(function, {}, *args, **kwargs).result() == 3
-        executor.shutdown()
+    attachment = attach(executor)
+    with running(executor):
+        function, args, kwargs = monitor_wrapper(
+            f=operator.add,
+            args=(1, 2),
+            kwargs={},
+            x_try_id=0,
+            x_task_id=7,
+            radio_config=executor.remote_monitoring_radio,
+            run_id=attachment.run_id,
+            logging_level=logging.INFO,
+            sleep_dur=DEADLINE_S,
+            monitor_resources=True,
+            run_dir=executor.run_dir,
+        )
+        assert executor.submit(function, {}, *args, **kwargs).result() == 3
 
     database = tmp_path / "monitoring.db"
     states = query(database, "SELECT task_id, task_status_name FROM status ORDER BY timestamp")
@@ -132,14 +129,12 @@ def test_what_the_radio_carries_is_stored(tmp_path, radio):
 def test_a_killed_collector_costs_nothing(tmp_path, caplog, capfd):
     executor = bare_executor(tmp_path)
     attach(executor)
-    executor.start()
-    with blocks_of(executor):
+    with running(executor):
         executor.submit(operator.add, {}, 1, 2).result()
         wait_until(lambda: has_rows(tmp_path / "monitoring.db", "node", 1), "a row")
-        [running] = [p for p in psutil.Process().children() if "--database" in " ".join(p.cmdline())]
-        running.kill()
+        [process] = [p for p in psutil.Process().children() if "--database" in " ".join(p.cmdline())]
+        process.kill()
         executor.submit(operator.add, {}, 1, 2).result()
-    executor.shutdown()
 
     assert query(tmp_path / "monitoring.db", "SELECT tasks_completed_count FROM workflow") == [(2,)]
     assert "the collector ended" in caplog.text
@@ -150,24 +145,23 @@ def test_a_killed_collector_costs_nothing(tmp_path, caplog, capfd):
 @pytest.mark.slow
 def test_an_executor_that_is_detached_goes_on_unrecorded(tmp_path, caplog):
     executor = bare_executor(tmp_path)
-    with attach(executor) as attachment:
-        executor.start()
-        executor.scale_out_facade(1)
-        executor.submit(operator.add, {}, 1, 2).result()
+    attachment = attach(executor)
     database = tmp_path / "monitoring.db"
-    assert "detached from executor 'bare' before its shutdown" in caplog.text
-    [(completed, ended)] = query(database, "SELECT tasks_completed_count, time_completed FROM workflow")
-    assert (completed, ended is None) == (1, False)
-    nodes = count(database, "node")
-    assert nodes > 0
+    with running(executor):
+        with attachment:
+            executor.submit(operator.add, {}, 1, 2).result()
+        assert "detached from executor 'bare' before its shutdown" in caplog.text
+        ended = query(database, "SELECT tasks_completed_count, time_completed IS NOT NULL FROM workflow")
+        assert ended == [(1, 1)]
+        nodes = count(database, "node")
+        assert nodes > 0
 
-    attachment.detach()
-    assert executor.submit(operator.add, {}, 1, 2).result() == 3
-    executor.scale_in_facade(1)
-    executor.shutdown()
+        attachment.detach()
+        assert executor.submit(operator.add, {}, 1, 2).result() == 3
 
     assert count(database, "node") == nodes
-    assert query(database, "SELECT status FROM block") == [("PENDING",)]
+    blocks = query(database, "SELECT status FROM block ORDER BY timestamp")
+    assert blocks == [("PENDING",), ("RUNNING",)]
     assert children_of_ours() == []
 
 

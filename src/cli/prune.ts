@@ -4,7 +4,7 @@ import { compact, type Compacted } from "../server/sinks/sqlite/compact.js";
 import { defaultKeepLedgerMs, openForPruning, prune, type Pruned } from "../server/sinks/sqlite/prune.js";
 import { parseAge } from "./age.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
-import { databaseOf } from "./database-option.js";
+import { fileOf } from "./database-option.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
@@ -66,7 +66,7 @@ export function addPrune(program: Command): void {
         "  parsl-collector prune --database runinfo/monitoring.db --older-than 1w --thin-samples 60",
     )
     .action((options: PruneCommandOptions, command: Command) => {
-      const database = databaseOf(command);
+      const database = fileOf(command);
       const { olderThan } = options;
       if (olderThan === undefined) command.error("error: say how old: --older-than <age>, as 30d");
       return printing("prune", () => pruneFile(database, { ...options, olderThan }));

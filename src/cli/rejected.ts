@@ -5,7 +5,7 @@ import { readMessage } from "../server/envelope-reader.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readRejected, type KeptRejected } from "../server/sinks/sqlite/rejected.js";
 import { blockThread, SqliteWriter } from "../server/sinks/sqlite/writer.js";
-import { databaseOf } from "./database-option.js";
+import { fileOf } from "./database-option.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
@@ -54,7 +54,7 @@ function add(
     .action(async (...given: unknown[]) => {
       const command: Command = given.at(-1) as Command;
       const options = command.opts<RejectedOptions>();
-      const database = databaseOf(command);
+      const database = fileOf(command);
       await printing(`rejected ${name}`, () => act(database, options, command.args));
     });
 }

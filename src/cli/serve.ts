@@ -7,6 +7,7 @@ import { radios } from "../radios/built-in.js";
 import { defaultInFlight, defaultStreamsPerPeer } from "../radios/grpc/limits.js";
 import { Collector } from "../server/collector.js";
 import { defaultUnhealthyAfterSeconds } from "../server/health.js";
+import { isPostgresUrl, withoutSecrets } from "../server/sinks/postgresql/url.js";
 import { damageOf, moveAside } from "../server/sinks/sqlite/damage.js";
 import { defaultLogBytes } from "../server/sinks/sqlite/log-writer.js";
 import { defaultSendersPerRun } from "../server/sinks/sqlite/senders.js";
@@ -51,10 +52,10 @@ const parentCheckMs = 500;
 export function addServe(program: Command): void {
   addServerAccess(program.command("serve"))
     .summary("run a collector")
-    .description("Take messages over gRPC and commit them to a SQLite file in Parsl's schema.")
+    .description("Take messages over gRPC and commit them to SQLite or PostgreSQL in Parsl's schema.")
     .option(
-      "--database <file>",
-      "SQLite file (required); made when it is missing, continued when Parsl made it",
+      "--database <file or URL>",
+      "SQLite file (required), or postgresql://USER@HOST/DATABASE; made when it is missing, continued when Parsl made it",
     )
     .option(
       "--listen <host:port>",
@@ -176,7 +177,7 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
     const access = await readServerAccess(options);
     requireSafe(options.listen, options.insecure, access);
     if (options.metrics !== undefined) requireLoopback(options.metrics, options.insecure);
-    if (options.moveDamagedAside) moveDamaged(database, logger);
+    if (options.moveDamagedAside && !isPostgresUrl(database)) moveDamaged(database, logger);
     collector = await Collector.open(
       {
         database: {
@@ -213,8 +214,9 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   const reasons = reasonsToStop(options.exitWithParent ? parent : undefined);
   process.on("SIGHUP", () => void reload(collector, options, logger));
   const { address, radios: others, metricsAddress: metrics } = collector;
+  const shown = isPostgresUrl(database) ? withoutSecrets(database) : database;
   const ready = { address, radios: others, ...(metrics !== undefined && { metrics }) };
-  process.stdout.write(`${JSON.stringify({ ...ready, database, pid: process.pid })}\n`);
+  process.stdout.write(`${JSON.stringify({ ...ready, database: shown, pid: process.pid })}\n`);
   logger.info(ready, "ready");
   process.exit(await runUntilTold(collector, reasons, logger));
 }

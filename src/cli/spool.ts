@@ -12,6 +12,7 @@ import { Batcher } from "../server/batcher.js";
 import { openSink } from "../server/sinks/open.js";
 import { leftIn, sendLeft, type ForeignFile, type LeftSegment } from "../spool/left.js";
 import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
+import { databaseNamed } from "./database-option.js";
 import { counted, digits, jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
@@ -81,7 +82,7 @@ async function send(directory: string, options: SpoolCommandOptions): Promise<Se
     await using radio = radios.get("grpc").openSender(to, readClientAccess(options));
     return await sendBy(radio);
   }
-  const path = resolve(database ?? "");
+  const path = databaseNamed(database ?? "");
   await using sink = await openSink({ path, journalMode: "auto", durability: "full" }, openLogger("warn"));
   await using batcher = new Batcher(sink);
   return await sendBy(openInProcessSender(batcher));

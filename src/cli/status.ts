@@ -4,6 +4,7 @@ import { CollectorError } from "../base/errors.js";
 import { RunState, type RunStatus, type SenderStatus } from "../model/status.js";
 import { nowMicros } from "../model/time.js";
 import type { SinkStatus } from "../server/sinks/sink.js";
+import { isPostgresUrl, withoutSecrets } from "../server/sinks/postgresql/url.js";
 import { readPruned, type PrunedBefore } from "../server/sinks/sqlite/prune.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readStatus } from "../server/sinks/sqlite/status.js";
@@ -24,7 +25,7 @@ export function addStatus(program: Command): void {
     .description(
       "Print the ledger of a database: what came of each run and sender, and whether it is complete.",
     )
-    .option("--database <file>", "the file that the collector writes (required)")
+    .option("--database <file or URL>", "what the collector writes (required)")
     .option("--run <id>", "this run only")
     .option("--json", "print one JSON object", false)
     .addHelpText(
@@ -40,8 +41,13 @@ export function addStatus(program: Command): void {
     });
 }
 
-function printStatus(path: string, { run = "", json }: StatusOptions): number {
-  const db = openForReading(path);
+async function printStatus(database: string, { run = "", json }: StatusOptions): Promise<number> {
+  const isPostgres = isPostgresUrl(database);
+  const path = isPostgres ? withoutSecrets(database) : database;
+  // Loaded only where it is used.
+  const db = isPostgres
+    ? await (await import("../server/sinks/postgresql/reading.js")).openLedger(database)
+    : openForReading(path);
   let status: SinkStatus;
   let pruned: readonly PrunedBefore[];
   try {

@@ -19,7 +19,7 @@ import { subscribe } from "../radios/grpc/subscriber.js";
 import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
 import { committedMessage } from "./committed-message.js";
 import { printing } from "./data.js";
-import { databaseOf } from "./database-option.js";
+import { fileOf } from "./database-option.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseSeconds } from "./seconds.js";
 import { View } from "./tail-view.js";
@@ -86,7 +86,7 @@ export function addTail(program: Command): void {
         }
         return printing("tail", () => tailCollector(collector, options));
       }
-      const database = databaseOf(command);
+      const database = fileOf(command);
       return printing("tail", () => tail(database, options));
     });
 }

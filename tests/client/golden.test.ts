@@ -1,46 +1,86 @@
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 
 import { connect } from "../../src/index.js";
 import { startCollector } from "../support/collector.js";
-import { openDatabase } from "../support/database.js";
+import { openDatabase, type Row } from "../support/database.js";
 import { rollDice, shuffled } from "../support/dice.js";
 import { goldenMessages, goldenRows, rowsLikeGolden } from "../support/golden.js";
+import { readPostgres, sharedPostgres, whyNoPostgres } from "../support/postgres.js";
 
-test("what Parsl said of a real workflow becomes the rows that Parsl made of it", async (t) => {
-  const collector = await startCollector(t, { args: ["--timezone", "UTC"] });
-  const client = connect({ address: collector.address });
-  const messages = goldenMessages();
+/** A database as --database names it, and how its tables are read in the end. */
+interface Store {
+  readonly database?: string;
+  readonly tables: (database: string) => Promise<Record<string, Row[]>>;
+}
 
-  for (const message of messages) await client.send(message);
-  await client.close();
+const server = sharedPostgres();
 
-  t.deepEqual(client.counts, {
-    sent: messages.length,
-    acknowledged: messages.length,
-    rejected: 0,
-    spooled: 0,
-    lost: 0,
-  });
-  t.deepEqual(rowsLikeGolden(openDatabase(t, collector.database)), goldenRows());
-});
+const stores: readonly (readonly [string, string | undefined, (t: ExecutionContext) => Promise<Store>])[] = [
+  [
+    "SQLite",
+    undefined,
+    (t) =>
+      Promise.resolve({ tables: (database) => rowsLikeGolden((sql) => openDatabase(t, database).rows(sql)) }),
+  ],
+  [
+    "PostgreSQL",
+    whyNoPostgres(),
+    async (t) => {
+      const database = await server().newDatabase();
+      const reading = await readPostgres(t, database);
+      return { database, tables: () => rowsLikeGolden((sql) => reading.rows(sql)) };
+    },
+  ],
+];
 
-for (const senders of [2, 7]) {
-  test(`the same messages in a random order from ${String(senders)} senders become the same rows`, async (t) => {
-    const dice = rollDice(t);
-    const collector = await startCollector(t, { args: ["--timezone", "UTC"] });
-    const clients = Array.from({ length: senders }, () => connect({ address: collector.address }));
+for (const [name, why, open] of stores) {
+  const unlessSkipped = why === undefined ? test : test.skip;
+  const reason = why === undefined ? "" : ` (skipped: ${why})`;
 
-    for (const message of shuffled(goldenMessages(), dice)) {
-      const client = clients[Math.floor(dice() * senders)];
-      await client?.send(message);
-      if (dice() < 0.1) await client?.flush();
-    }
-    await Promise.all(clients.map((client) => client.close()));
+  unlessSkipped(
+    `what Parsl said of a real workflow becomes the rows that Parsl made of it in ${name}${reason}`,
+    async (t) => {
+      const { tables, ...store } = await open(t);
+      const collector = await startCollector(t, { ...store, args: ["--timezone", "UTC"] });
+      const client = connect({ address: collector.address });
+      const messages = goldenMessages();
 
-    t.is(
-      clients.reduce((sum, client) => sum + client.counts.rejected, 0),
-      0,
+      for (const message of messages) await client.send(message);
+      await client.close();
+
+      t.deepEqual(client.counts, {
+        sent: messages.length,
+        acknowledged: messages.length,
+        rejected: 0,
+        spooled: 0,
+        lost: 0,
+      });
+      t.deepEqual(await tables(collector.database), goldenRows());
+    },
+  );
+
+  for (const senders of [2, 7]) {
+    unlessSkipped(
+      `the same messages in a random order from ${String(senders)} senders become the same rows in ${name}${reason}`,
+      async (t) => {
+        const dice = rollDice(t);
+        const { tables, ...store } = await open(t);
+        const collector = await startCollector(t, { ...store, args: ["--timezone", "UTC"] });
+        const clients = Array.from({ length: senders }, () => connect({ address: collector.address }));
+
+        for (const message of shuffled(goldenMessages(), dice)) {
+          const client = clients[Math.floor(dice() * senders)];
+          await client?.send(message);
+          if (dice() < 0.1) await client?.flush();
+        }
+        await Promise.all(clients.map((client) => client.close()));
+
+        t.is(
+          clients.reduce((sum, client) => sum + client.counts.rejected, 0),
+          0,
+        );
+        t.deepEqual(await tables(collector.database), goldenRows());
+      },
     );
-    t.deepEqual(rowsLikeGolden(openDatabase(t, collector.database)), goldenRows());
-  });
+  }
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Message } from "../../src/client/message.js";
 import { timestampFromMicros } from "../../src/client/timestamps.js";
 import type { Timestamp } from "../../src/model/messages.js";
-import type { ReadableDatabase, Row } from "./database.js";
+import type { Row } from "./database.js";
 
 // The tests run from build/tests/support; what is not compiled stays in tests/.
 const directory = new URL("../../../tests/golden/", import.meta.url);
@@ -23,12 +23,15 @@ export function goldenRows(): Record<string, Row[]> {
   return Object.fromEntries(Object.entries(rows).map(([table, some]) => [table, comparable(table, some)]));
 }
 
-/** The same tables of a database. */
-export function rowsLikeGolden(database: ReadableDatabase): Record<string, Row[]> {
-  const tables = Object.keys(goldenRows());
-  return Object.fromEntries(
-    tables.map((table) => [table, comparable(table, database.rows(`SELECT * FROM "${table}"`))]),
-  );
+/** The same tables of a database, by what runs a query in it. */
+export async function rowsLikeGolden(
+  query: (sql: string) => Row[] | Promise<Row[]>,
+): Promise<Record<string, Row[]>> {
+  const tables: Record<string, Row[]> = {};
+  for (const table of Object.keys(goldenRows())) {
+    tables[table] = comparable(table, await query(`SELECT * FROM "${table}"`));
+  }
+  return tables;
 }
 
 /** Rows in an order of their own, without `node.id`, which counts in the order of arrival. */

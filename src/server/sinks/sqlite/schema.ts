@@ -309,5 +309,5 @@ FROM workflow
 export function columnsOf(table: string): string[] {
   const ours = `CREATE TABLE IF NOT EXISTS ${table} (`;
   const statement = parslSchema[table] ?? collectorSchema.find((each) => each.startsWith(ours)) ?? "";
-  return [...statement.matchAll(/^\s+(?!PRIMARY|FOREIGN)(\w+) /gm)].map((match) => match[1] ?? "");
+  return [...statement.matchAll(/^\s+(?!PRIMARY|FOREIGN|UNIQUE)(\w+) /gm)].map((match) => match[1] ?? "");
 }

@@ -1,0 +1,2 @@
+/** The views of SQLite's schema, in PostgreSQL's words. */
+export const views: readonly string[] = [];

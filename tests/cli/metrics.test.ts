@@ -104,7 +104,7 @@ test("no label tells of a run, a sender or a host", async (t) => {
   const ours = samples.filter(({ name }) => name.startsWith("parsl_collector_"));
   const labels = new Set(ours.flatMap((one) => Object.keys(one.labels)));
 
-  t.deepEqual([...labels].sort(), ["file", "kind", "le", "outcome", "radio", "reason"]);
+  t.deepEqual([...labels].sort(), ["file", "kind", "le", "outcome", "radio", "reason", "sink"]);
 });
 
 test("the endpoint is for reading, and has three paths", async (t) => {

@@ -1,5 +1,7 @@
 import { parseArgs } from "node:util";
 
+import PQueue from "p-queue";
+
 import type { Scope } from "../support/scope.js";
 import { allClients, missingTool, run, type Client } from "./clients.js";
 import { deliver, rateOf, runExample } from "./trial.js";
@@ -38,7 +40,11 @@ const chosen = clients.filter(
 const ready: Client[] = [];
 for (const client of chosen) if (await isReady(client)) ready.push(client);
 if (values.rate) await tellRates();
-else for (const client of ready) await tryOut(client);
+else {
+  // They mostly wait, for connections to come back.
+  const trials = new PQueue({ concurrency: 3 });
+  await trials.addAll(ready.map((client) => () => tryOut(client)));
+}
 process.exitCode = failed === 0 && (passed > 0 || values.rate) ? 0 : 1;
 console.log(
   `\n${String(passed)} passed, ${String(failed)} failed${skipped > 0 ? `, ${String(skipped)} skipped` : ""}`,

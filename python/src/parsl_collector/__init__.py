@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from parsl_collector._node import CollectorStartError
     from parsl_collector._road import EnvelopeRefusedError, RoadError
     from parsl_collector._security import Security
+    from parsl_collector._subscribe import SubscriptionError, subscribe
     from parsl_collector.attachment import attach
     from parsl_collector.client import Client, DeliveryError, DeliveryTimeoutError, Rejection
     from parsl_collector.hub import CollectorHub
@@ -29,7 +30,9 @@ __all__ = [
     "Rejection",
     "RoadError",
     "Security",
+    "SubscriptionError",
     "attach",
+    "subscribe",
 ]
 
 _HOMES = {
@@ -43,7 +46,9 @@ _HOMES = {
     "Rejection": "parsl_collector.client",
     "RoadError": "parsl_collector._road",
     "Security": "parsl_collector._security",
+    "SubscriptionError": "parsl_collector._subscribe",
     "attach": "parsl_collector.attachment",
+    "subscribe": "parsl_collector._subscribe",
 }
 
 

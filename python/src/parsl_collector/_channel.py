@@ -11,6 +11,7 @@ from parsl_collector._pb import collector_service_pb2 as pb
 from parsl_collector._road import RoadSpec
 
 STREAM_MESSAGES = "/parsl_collector.v1.CollectorService/StreamMessages"
+SUBSCRIBE = "/parsl_collector.v1.CollectorService/Subscribe"
 _GET_STATUS = "/parsl_collector.v1.CollectorService/GetStatus"
 
 _OPTIONS = [

@@ -1,7 +1,7 @@
 //! What every implementation reads and writes byte for byte the same: `tests/vectors` of the repository.
 
 use parsl_collector::{
-    datagram::{self, Datagram},
+    datagram::{self, Datagram, Parts},
     proto::Envelope,
     records::{self, ENVELOPE, Fault, Format, OWNER, Record},
 };
@@ -115,5 +115,18 @@ fn a_datagram_that_is_none_is_refused_for_the_reason_named() {
             other => panic!("{name}: unknown reason {other}"),
         };
         assert_eq!(datagram::open(&unhex(&case["key"]), &unhex(&case["datagram"])), Err(fault), "{name}");
+    }
+}
+
+#[test]
+fn a_large_envelope_is_taken_apart_as_it_stands_in_the_vectors() {
+    let file = json("datagram.json");
+    for (name, case) in cases(&file["split"]) {
+        let most_bytes = case["most_bytes"].as_u64().unwrap() as usize;
+        let expected = Parts {
+            parts: case["parts"].as_array().unwrap().iter().map(unhex).collect(),
+            note: Some(&case["note"]).filter(|note| !note.is_null()).map(unhex),
+        };
+        assert_eq!(datagram::split(&unhex(&case["envelope"]), most_bytes), Ok(expected), "{name}");
     }
 }

@@ -138,6 +138,22 @@ class VectorsTest {
     assertEquals(vector.get("why").getAsString(), refusal.getMessage());
   }
 
+  static Stream<Arguments> split() throws IOException {
+    return elements("datagram.json", "split");
+  }
+
+  @ParameterizedTest
+  @MethodSource("split")
+  void aLargeEnvelopeIsTakenApart(JsonObject vector) throws Exception {
+    Datagram.Parts parts =
+        Datagram.split(bytesOf(vector, "envelope"), vector.get("most_bytes").getAsInt());
+
+    assertEquals(listOf(vector, "parts"), parts.parts());
+    Optional<ByteString> note =
+        Optional.of(vector.get("note")).filter(hex -> !hex.isJsonNull()).map(VectorsTest::bytesOf);
+    assertEquals(note, parts.note());
+  }
+
   private static Stream<Arguments> entries(String file) throws IOException {
     return read(file).entrySet().stream().map(e -> Arguments.of(e.getKey(), e.getValue()));
   }
@@ -156,9 +172,13 @@ class VectorsTest {
   }
 
   private static List<ByteString> envelopesOf(JsonObject vector) {
-    List<ByteString> envelopes = new ArrayList<>();
-    vector.getAsJsonArray("envelopes").forEach(hex -> envelopes.add(bytesOf(hex)));
-    return envelopes;
+    return listOf(vector, "envelopes");
+  }
+
+  private static List<ByteString> listOf(JsonObject vector, String field) {
+    List<ByteString> list = new ArrayList<>();
+    vector.getAsJsonArray(field).forEach(hex -> list.add(bytesOf(hex)));
+    return list;
   }
 
   private static ByteString bytesOf(JsonObject vector, String field) {

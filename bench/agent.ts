@@ -13,9 +13,9 @@ import { Acknowledgement, Envelope } from "../src/model/envelope.js";
 import { MonitoringMessage } from "../src/model/messages.js";
 import { timestampOf } from "../src/model/time.js";
 import { frameKinds, frameOf, FrameReader } from "../src/radios/unix/frames.js";
-import { quantiles, type Quantiles } from "./load.js";
+import { scaled, type Setting } from "./part.js";
 import { BenchAgent, BenchCollector, ownSeconds } from "./processes.js";
-import { rounded, type Table } from "./report.js";
+import { percent, quantiles, rounded, type Findings, type Quantiles, type Table } from "./report.js";
 
 /** Workers of one node, each with a connection and a sender id of its own. */
 const workers = 128;
@@ -49,7 +49,7 @@ interface NodeLoad {
   readonly interval: number | undefined;
 }
 
-export interface NodeFigures extends NodeLoad {
+interface NodeFigures extends NodeLoad {
   readonly offeredPerSecond: number;
   readonly acknowledgedPerSecond: number;
   readonly samplesPerSecond: number;
@@ -70,14 +70,14 @@ const rates = [100, 75, 50, 25, 10];
 
 /** For each way of sending: the greatest rate, and, where that is not held, the greatest that is; then tasks of a
  *  second each. */
-export async function measureAgent(
-  seconds: number,
-  say: (what: string) => void,
-): Promise<readonly NodeFigures[]> {
+export async function measureAgent(setting: Setting): Promise<Findings> {
   const found: NodeFigures[] = [];
+  const seconds = scaled(8, setting, 3);
   const measure = async (load: NodeLoad): Promise<NodeFigures> => {
     const sampled = load.interval === undefined ? "no samples" : `interval ${String(load.interval)}`;
-    say(`${String(load.tasksPerSecond)} tasks/s, an envelope each ${String(load.gatherMs)} ms, ${sampled}`);
+    setting.say(
+      `${String(load.tasksPerSecond)} tasks/s, an envelope each ${String(load.gatherMs)} ms, ${sampled}`,
+    );
     return measureOnce(load, seconds);
   };
   for (const interval of [undefined, 30]) {
@@ -90,14 +90,14 @@ export async function measureAgent(
     }
   }
   found.push(await measure({ tasksPerSecond: 1, gatherMs, interval: 30 }));
-  return found;
+  return { tables: agentTables(found) };
 }
 
 function isHeld({ acknowledgedPerSecond, offeredPerSecond }: NodeFigures): boolean {
   return acknowledgedPerSecond >= leastAcknowledged * offeredPerSecond;
 }
 
-export function agentTables(found: readonly NodeFigures[]): Table[] {
+function agentTables(found: readonly NodeFigures[]): Table[] {
   return [
     {
       title: `${String(workers)} workers, one agent, one collector`,
@@ -134,10 +134,6 @@ export function agentTables(found: readonly NodeFigures[]): Table[] {
       ],
     },
   ];
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(0)} %`;
 }
 
 async function measureOnce(load: NodeLoad, seconds: number): Promise<NodeFigures> {

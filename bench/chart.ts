@@ -7,7 +7,7 @@ interface Bar {
   readonly isOurs: boolean;
 }
 
-interface Panel {
+export interface Panel {
   readonly title: string;
   readonly bars: readonly Bar[];
 }

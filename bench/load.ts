@@ -11,12 +11,16 @@ import {
 import { Envelope } from "../src/model/envelope.js";
 import { encodedMessages, type Mix } from "./messages.js";
 import type { BenchCollector } from "./processes.js";
+import { quantiles, type Quantiles } from "./report.js";
 
 /** Unacknowledged envelopes of a stream, as every client of ours has. */
 const windowEnvelopes = 8;
 
 /** After this a stream sends nothing new, in ms: on a busy machine a figure comes from fewer messages, not later. */
-const longestMs = 4_000;
+const defaultLongestMs = 4_000;
+
+/** Connections of many streams, as behind a proxy: one each costs both sides more than their messages do. */
+const mostConnections = 100;
 
 export interface Load {
   readonly mix: Mix;
@@ -24,18 +28,21 @@ export interface Load {
   readonly messages: number;
   readonly streams: number;
   readonly envelopeMessages: number;
+  /** Number of the first task, or of the first sample: what was sent before lies below. Default: 0. */
+  readonly first?: number;
+  /** Runs that the envelopes are of, in turn. Default: 1. */
+  readonly runs?: number;
+  /** After this a stream sends nothing new, in ms. Default: 4,000 (`defaultLongestMs`). */
+  readonly longestMs?: number;
 }
 
 export interface LoadFigures {
+  /** That were acknowledged. */
+  readonly messages: number;
   readonly messagesPerSecond: number;
   /** From the sending of an envelope to its acknowledgement, in ms. */
   readonly ackMs: Quantiles;
   readonly cpuMicrosPerMessage: number;
-}
-
-export interface Quantiles {
-  readonly p50: number;
-  readonly p99: number;
 }
 
 /** Sends as fast as acknowledgements come, from requests that are made beforehand: this process costs next to
@@ -44,12 +51,18 @@ export async function saturate(collector: BenchCollector, load: Load): Promise<L
   const queues = requestsOf(load);
   const cpu = collector.cpuSeconds();
   const began = performance.now();
-  const sent = await Promise.all(
-    queues.map((requests) => sendAll(collector.address, requests, began + longestMs)),
+  const until = began + (load.longestMs ?? defaultLongestMs);
+  const clients = Array.from({ length: Math.min(queues.length, mostConnections) }, () =>
+    openClient(collector.address),
   );
+  const sent = await Promise.all(
+    queues.map((requests, index) => sendAll(openStream(clients[index % clients.length]), requests, until)),
+  );
+  clients.forEach((client) => client.close());
   const seconds = (performance.now() - began) / 1000;
   const messages = sent.reduce((sum, stream) => sum + stream.messages, 0);
   return {
+    messages,
     messagesPerSecond: messages / seconds,
     ackMs: quantiles(sent.flatMap(({ delays }) => delays)),
     cpuMicrosPerMessage: ((collector.cpuSeconds() - cpu) / messages) * 1e6,
@@ -66,7 +79,8 @@ export async function paced(
   const reader = new Database(database, { readonly: true });
   const count = reader.prepare("SELECT coalesce(max(rowid), 0) FROM resource").pluck();
   const before = count.get() as number;
-  const stream = openStream(collector.address);
+  const client = openClient(collector.address);
+  const stream = openStream(client);
   const sent: number[] = [];
   const acked: number[] = [];
   const seen: number[] = [];
@@ -91,13 +105,14 @@ export async function paced(
     }, 1);
   });
   stream.end();
+  client.close();
   reader.close();
   return { ackMs: quantiles(acked), visibleMs: quantiles(seen) };
 }
 
 /** The requests of each stream. Envelopes go to the streams in turn, so messages of one task come from several
  *  senders, as the submitting process and the workers are. */
-function requestsOf({ mix, messages, streams, envelopeMessages }: Load): Buffer[][] {
+function requestsOf({ mix, messages, streams, envelopeMessages, first = 0, runs = 1 }: Load): Buffer[][] {
   const senders = Array.from({ length: streams }, () => ({
     senderId: randomBytes(16).toString("hex"),
     next: 1,
@@ -112,7 +127,7 @@ function requestsOf({ mix, messages, streams, envelopeMessages }: Load): Buffer[
       Envelope.fromPartial({
         senderId: sender.senderId,
         firstSequence: BigInt(sender.next),
-        runId: "bench",
+        runId: runs === 1 ? "bench" : `bench-${String(turn % runs)}`,
         hostname: "node1",
       }),
     );
@@ -122,7 +137,7 @@ function requestsOf({ mix, messages, streams, envelopeMessages }: Load): Buffer[
     sender.next += waiting.length;
     waiting = [];
   };
-  for (const message of encodedMessages(mix, messages)) {
+  for (const message of encodedMessages(mix, messages, first)) {
     waiting.push(message);
     if (waiting.length === envelopeMessages) cut();
   }
@@ -132,19 +147,24 @@ function requestsOf({ mix, messages, streams, envelopeMessages }: Load): Buffer[
 
 type Stream = ClientDuplexStream<Buffer, StreamMessagesResponse>;
 
-function openStream(address: string): Stream {
-  const Client = makeGenericClientConstructor(
-    {
-      streamMessages: {
-        ...CollectorServiceService.streamMessages,
-        requestSerialize: (bytes: Buffer) => bytes,
-      },
+const CollectorClient = makeGenericClientConstructor(
+  {
+    streamMessages: {
+      ...CollectorServiceService.streamMessages,
+      requestSerialize: (bytes: Buffer) => bytes,
     },
-    "CollectorService",
-  );
-  // Each stream on a connection of its own, as senders in different processes are.
-  const client = new Client(address, credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
-  return (client["streamMessages"] as () => Stream).call(client);
+  },
+  "CollectorService",
+);
+type CollectorClient = InstanceType<typeof CollectorClient>;
+
+/** With a connection of its own, as senders in different processes have. */
+function openClient(address: string): CollectorClient {
+  return new CollectorClient(address, credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+}
+
+function openStream(client: CollectorClient | undefined): Stream {
+  return (client?.["streamMessages"] as () => Stream).call(client);
 }
 
 interface Sent {
@@ -154,8 +174,7 @@ interface Sent {
   readonly messages: number;
 }
 
-function sendAll(address: string, requests: readonly Buffer[], until: number): Promise<Sent> {
-  const stream = openStream(address);
+function sendAll(stream: Stream, requests: readonly Buffer[], until: number): Promise<Sent> {
   const sent: number[] = [];
   const delays: number[] = [];
   let messages = 0;
@@ -189,12 +208,8 @@ function sendAll(address: string, requests: readonly Buffer[], until: number): P
       resolve({ delays, messages });
     });
     fill();
+    if (sent.length > 0) return;
+    stream.end();
+    resolve({ delays, messages });
   });
-}
-
-export function quantiles(values: readonly number[]): Quantiles {
-  const inOrder = [...values].sort((a, b) => a - b);
-  const at = (share: number): number =>
-    inOrder[Math.min(inOrder.length - 1, Math.floor(share * inOrder.length))] ?? NaN;
-  return { p50: at(0.5), p99: at(0.99) };
 }

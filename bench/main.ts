@@ -1,119 +1,150 @@
-import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 
-import { agentTables, measureAgent } from "./agent.js";
-import { bareRowsPerSecond } from "./bare.js";
-import { paced, saturate, type Load } from "./load.js";
-import { messagesOfTask, mixes, type Mix } from "./messages.js";
-import { BenchCollector, machine, machineBusySeconds, ownSeconds } from "./processes.js";
-import {
-  asMarkdown,
-  asTable,
-  circumstances,
-  median,
-  tablesAsMarkdown,
-  tablesAsText,
-  type Circumstances,
-  type Comparison,
-  type Report,
-  type Table,
-} from "./report.js";
-import { measureStreams, streamsTables } from "./streams.js";
-import {
-  transportChart,
-  transportsAsMarkdown,
-  transportTables,
-  transportVerdicts,
-  type TransportsReport,
-} from "./transports-report.js";
-import { measure, transports, type Figures } from "./transports.js";
+import { checkRatios, checksTable } from "./check.js";
+import { chartName, chartOf, hasChart, mergeResults, pageOf } from "./pages.js";
+import type { Setting } from "./part.js";
+import { parts } from "./parts.js";
+import { machine, machineBusySeconds, ownSeconds } from "./processes.js";
+import { asText, tablesAsText, type Circumstances, type PartResult, type Results } from "./report.js";
 
-/** Both sides of a comparison are measured this often, in turn. */
-const rounds = 3;
+/** What the user asked for cannot be. */
+class BadOption extends Error {}
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** The figures on record, of which the pages are made. */
+const recordPath = join(root, "bench", "figures.json");
+
+const templates = ["PERFORMANCE.md", "TRANSPORTS.md"].map((name) => join(root, "bench", "pages", name));
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    only: { type: "string" },
     quick: { type: "boolean", default: false },
+    scale: { type: "string" },
+    rounds: { type: "string" },
     json: { type: "string" },
-    write: { type: "string" },
-    svg: { type: "string" },
     parsl: { type: "string", default: join(root, ".venv", "bin", "python") },
     help: { type: "boolean", default: false },
   },
 });
 
-const what = positionals[0] ?? "ingest";
-if (values.help || !["ingest", "transports", "agent", "streams"].includes(what)) {
-  console.log(`usage: npm run bench -- [ingest|transports|agent|streams] [options]
+const usage = `usage: npm run bench -- [all|PART…] [options]      measure, and say which targets are met
+       npm run bench -- check [FILE…] [options]    … and fail where a ratio on record has lost a quarter
+       npm run bench -- write [FILE…]              put the figures of FILEs on record, and make the pages of them
 
-ingest: durable messages a second of the collector, how late acknowledgements and rows come, its CPU and its memory;
-beside Parsl's own monitoring and beside SQLite alone, in one run (6 minutes on two busy cores).
-transports: our radios and Parsl's side by side: what a send costs, what arrives, how late, what is lost (6 minutes).
-agent: 128 workers of 100 tasks/s each through one agent, without samples and with them: what it costs (3 minutes).
-streams: 10,000 streams open on one collector, each a message every 30 s (2 minutes).
+${Object.entries(parts)
+  .map(([name, { about, minutes }]) => `  ${name.padEnd(11)} ${about} (${String(minutes)} min)`)
+  .join("\n")}
 
-  --quick         a look: fewer messages, one round; ingest without Parsl
-  --parsl PYTHON  Python with parsl[monitoring], for transports with parsl_collector too (default: .venv's)
-  --json FILE     the figures as JSON
-  --write FILE    the figures as Markdown
-  --svg FILE      transports: the figures as a chart`);
-  process.exit(values.help ? 0 : 2);
-}
+  --only PART,…   of all, or of check: these
+  --quick         a look: 1/50 of the size, one round (--scale 0.02 --rounds 1)
+  --scale X       X times the size
+  --rounds N      what is compared is measured N times, in turn (3)
+  --json FILE     the figures as JSON, after each part
+  --parsl PYTHON  Python with parsl[monitoring] and parsl_collector (default: .venv's)
 
-if (what === "ingest") {
-  const report = await ingest();
-  console.log(asTable(report));
-  save(values.json, () => `${JSON.stringify(report, undefined, 2)}\n`);
-  save(values.write, () => asMarkdown(report));
-} else if (what === "agent") {
-  await tell(async () => agentTables(await measureAgent(values.quick ? 3 : 8, say)));
-} else if (what === "streams") {
-  await tell(async () => streamsTables(await measureStreams(values.quick ? 15 : 40, say)));
+check measures the parts with ratios on record (bench/figures.json), or takes those of FILEs.
+Exit codes: 0 done, 1 a part failed or a ratio is lost, 2 bad options.`;
+
+if (values.help) {
+  console.log(usage);
 } else {
-  const report = await compareTransports();
-  const tables = transportTables(report);
-  console.log(
-    [circumstances(report), tablesAsText(tables), transportVerdicts(report).join("\n")].join("\n\n"),
-  );
-  save(values.json, () => `${JSON.stringify(report, undefined, 2)}\n`);
-  save(values.write, () => transportsAsMarkdown(report, tablesAsMarkdown(tables)));
-  save(values.svg, () => transportChart(report));
+  const [command = "all", ...files] = positionals;
+  try {
+    if (command === "write") write(files);
+    else if (command === "check") await check(files);
+    else console.log(asText(await measure(command === "all" ? chosen(Object.keys(parts)) : positionals)));
+  } catch (error) {
+    if (!(error instanceof BadOption)) throw error;
+    console.error(`bench: ${error.message}\n\n${usage}`);
+    process.exitCode = 2;
+  }
 }
 
-function save(path: string | undefined, make: () => string): void {
-  if (path !== undefined) writeFileSync(path, make());
+/** Of these parts, those that `--only` names. */
+function chosen(names: readonly string[]): readonly string[] {
+  return values.only?.split(",") ?? names;
 }
 
-/** Measures, and shows what was found. */
-async function tell(measured: () => Promise<readonly Table[]>): Promise<void> {
-  const circumstancesNow = watchMachine();
-  const tables = await measured();
-  const when = circumstancesNow();
-  console.log([circumstances(when), tablesAsText(tables)].join("\n\n"));
-  save(values.json, () => `${JSON.stringify({ ...when, tables }, undefined, 2)}\n`);
-  save(values.write, () => `${[circumstances(when), tablesAsMarkdown(tables)].join("\n\n")}\n`);
-}
-
-async function compareTransports(): Promise<TransportsReport> {
-  const circumstancesNow = watchMachine();
-  const found = transports.map((transport) => ({ ...transport, rounds: [] as Figures[] }));
-  const [times, amount] = values.quick
-    ? [1, { senders: [1, 4], messages: 2_000 }]
-    : [rounds, { senders: [1, 4, 16], messages: 12_000 }];
-  for (let round = 1; round <= times; round += 1) {
-    for (const one of found) {
-      say(`${one.whose} ${one.radio}, round ${String(round)} of ${String(times)}`);
-      one.rounds.push(await measure(one, values.parsl, amount));
+async function measure(names: readonly string[]): Promise<Results> {
+  const setting: Setting = {
+    scale: positive("scale", values.scale, values.quick ? 0.02 : 1),
+    rounds: positive("rounds", values.rounds, values.quick ? 1 : 3),
+    python: values.parsl,
+    say: (what) => process.stderr.write(`… ${what}\n`),
+  };
+  const unknown = names.find((name) => parts[name] === undefined);
+  if (unknown !== undefined) {
+    throw new BadOption(`measure ${unknown}: there is no such part; name one of those below`);
+  }
+  if (!existsSync(setting.python)) {
+    throw new BadOption(`find Python: ${setting.python} is not there; name one by --parsl`);
+  }
+  const results: PartResult[] = [];
+  for (const part of names) {
+    const circumstancesNow = watchMachine();
+    try {
+      const findings = await parts[part]?.measure(setting);
+      if (findings === undefined) continue;
+      const { scale, rounds } = setting;
+      results.push({ part, ...circumstancesNow(), scale, rounds, ...findings });
+      if (values.json !== undefined) writeFileSync(values.json, asJson({ parts: results }));
+    } catch (cause) {
+      // The parts after it are worth their time all the same: a run of all takes hours.
+      console.error(`bench: measure ${part}:`, cause);
+      process.exitCode = 1;
     }
   }
-  return { ...circumstancesNow(), transports: found };
+  return { parts: results };
+}
+
+async function check(files: readonly string[]): Promise<void> {
+  const record = read(recordPath);
+  const withRatios = record.parts.filter(({ ratios = {} }) => Object.keys(ratios).length > 0);
+  const results =
+    files.length > 0 ? readAll(files) : await measure(chosen(withRatios.map(({ part }) => part)));
+  const checks = checkRatios(record, results);
+  console.log([asText(results), ...tablesAsText([checksTable(checks)])].join("\n\n"));
+  if (checks.length === 0) throw new BadOption("check: no part that was measured has a ratio on record");
+  if (checks.some(({ isKept }) => !isKept)) process.exitCode = 1;
+}
+
+function write(files: readonly string[]): void {
+  const record = mergeResults(read(recordPath), readAll(files));
+  writeFileSync(recordPath, asJson(record));
+  for (const template of templates) {
+    writeFileSync(join(root, "docs", basename(template)), pageOf(readFileSync(template, "utf8"), record));
+  }
+  for (const part of record.parts.filter(hasChart)) {
+    writeFileSync(join(root, "docs", chartName(part.part)), chartOf(part));
+  }
+}
+
+function readAll(files: readonly string[]): Results {
+  return { parts: files.flatMap((file) => read(file).parts) };
+}
+
+function read(file: string): Results {
+  return JSON.parse(readFileSync(file, "utf8")) as Results;
+}
+
+function asJson(results: Results): string {
+  return `${JSON.stringify(results, undefined, 2)}\n`;
+}
+
+function positive(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (!(value > 0 && value < Infinity)) {
+    throw new BadOption(`--${name}: expected a number above 0, got ${text}`);
+  }
+  return value;
 }
 
 /** Begins to watch; the result says what was seen since. */
@@ -129,112 +160,4 @@ function watchMachine(): () => Circumstances {
       othersShare: Math.max(0, others / (seconds * cpus().length)),
     };
   };
-}
-
-async function ingest(): Promise<Report> {
-  const scale = values.quick ? 0.1 : 1;
-  const circumstancesNow = watchMachine();
-  const shapes: Report["shapes"] = [];
-  for (const mix of mixes) {
-    for (const [streams, envelopeMessages, messages] of [
-      [1, 1, 5_000],
-      [10, 1, 20_000],
-      [1, 50, 50_000],
-      [10, 50, 100_000],
-      [1, 450, 100_000],
-      [10, 450, 200_000],
-    ] as const) {
-      if (values.quick && envelopeMessages === 50) continue;
-      say(`${mix}, ${String(streams)} streams, envelopes of ${String(envelopeMessages)}`);
-      const load = { mix, streams, envelopeMessages, messages: wholeTasks(messages * scale) };
-      shapes.push({ ...load, ...(await once(load)) });
-    }
-  }
-  say("50 single messages a second");
-  const latency = await withCollector((collector, database) =>
-    paced(collector, database, { messages: values.quick ? 50 : 250, perSecond: 50 }),
-  );
-  const comparisons: Comparison[] = [];
-  let parslVisibleMs: Report["parslVisibleMs"];
-  if (!values.quick && existsSync(values.parsl)) {
-    for (const mix of mixes) comparisons.push(await compare(mix));
-    say("Parsl's own, 50 single messages a second");
-    parslVisibleMs = (await parsl<{ visible_ms: { p50: number; p99: number } }>(250, "latency")).visible_ms;
-  }
-  return {
-    ...circumstancesNow(),
-    shapes,
-    latency,
-    parslVisibleMs,
-    comparisons,
-  };
-}
-
-/** The collector, Parsl's own and SQLite alone, in turn. */
-async function compare(mix: Mix): Promise<Comparison> {
-  const load = { mix, streams: 10, envelopeMessages: 450, messages: 180_000 };
-  const ours: number[] = [];
-  const theirs: number[] = [];
-  const bare: number[] = [];
-  for (let round = 1; round <= rounds; round += 1) {
-    say(`${mix}, beside Parsl, round ${String(round)} of ${String(rounds)}`);
-    ours.push((await once(load)).messagesPerSecond);
-    theirs.push((await parsl<{ messages_per_second: number }>(27_000, mix)).messages_per_second);
-    if (mix === "resource") {
-      bare.push(await inDirectory((path) => Promise.resolve(bareRowsPerSecond(path, load.messages))));
-    }
-  }
-  const ratios = ours.map((rate, round) => rate / (theirs[round] ?? NaN));
-  return {
-    mix,
-    ours: median(ours),
-    parsl: median(theirs),
-    ratios,
-    bare: bare.length > 0 ? median(bare) : undefined,
-  };
-}
-
-function once(
-  load: Load,
-): Promise<Awaited<ReturnType<typeof saturate>> & { readonly peakMebibytes: number }> {
-  return withCollector(async (collector) => {
-    const figures = await saturate(collector, load);
-    return { ...figures, peakMebibytes: collector.peakMebibytes() };
-  });
-}
-
-function withCollector<T>(measure: (collector: BenchCollector, database: string) => Promise<T>): Promise<T> {
-  return inDirectory(async (database) => {
-    const collector = await BenchCollector.start(database);
-    try {
-      return await measure(collector, database);
-    } finally {
-      await collector.stop();
-    }
-  });
-}
-
-async function inDirectory<T>(measure: (database: string) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), "parsl-collector-bench-"));
-  try {
-    return await measure(join(directory, "monitoring.db"));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
-
-async function parsl<Figures>(count: number, what: string): Promise<Figures> {
-  const script = join(root, "bench", "parsl", "dbmanager.py");
-  const { stdout } = await promisify(execFile)(values.parsl, [script, String(count), what], {
-    timeout: 180_000,
-  });
-  return JSON.parse(stdout) as Figures;
-}
-
-function wholeTasks(messages: number): number {
-  return Math.round(messages / messagesOfTask) * messagesOfTask;
-}
-
-function say(what: string): void {
-  process.stderr.write(`… ${what}\n`);
 }

@@ -1,28 +1,40 @@
-import type { MonitoringMessage, TaskInfo } from "../src/model/messages.js";
-import { MonitoringMessage as MonitoringMessageCodec } from "../src/model/messages.js";
+import { MonitoringMessage, NodeInfo, type TaskInfo } from "../src/model/messages.js";
 import { timestampOf } from "../src/model/time.js";
 
-/** What is sent: samples alone, or the nine messages of each task's whole life (5 TASK_INFO, 2 WORKER_TASK_INFO,
- *  2 RESOURCE_INFO). The fields are those that Parsl sends; bench/parsl/dbmanager.py has the same. */
-export const mixes = ["resource", "tasks"] as const;
+/** What is sent: samples alone; the nine messages of each task's whole life (5 TASK_INFO, 2 WORKER_TASK_INFO,
+ *  2 RESOURCE_INFO); or what a workflow of short tasks says, its tasks side by side (3 TASK_INFO, 2 WORKER_TASK_INFO,
+ *  1 RESOURCE_INFO and 2 NODE_INFO each, which hold the list of installed packages). The fields are those that Parsl sends; bench/parsl/dbmanager.py has the same. */
+export const mixes = ["resource", "tasks", "workflow"] as const;
 export type Mix = (typeof mixes)[number];
 
-/** Messages of one task's life. */
-export const messagesOfTask = 9;
+/** Messages of one task, or of the tasks that stand side by side: counts are multiples of it. */
+export const messagesOfUnit: Readonly<Record<Mix, number>> = { resource: 1, tasks: 9, workflow: 128 };
+
+/** Tasks of a workflow that run at one time. */
+const sideBySide = 16;
 
 const began = Date.UTC(2026, 0, 1) * 1000;
 const at = (micros: number) => timestampOf(began + micros);
 
-/** The first `count` messages of a mix, encoded. Times are distinct and ordered: keys hold them. */
-export function* encodedMessages(mix: Mix, count: number): Generator<Uint8Array> {
-  for (let sent = 0, index = 0; sent < count; index += 1) {
-    const messages = mix === "resource" ? [sample(index % 100, index)] : life(index);
+/** `count` messages of a mix, encoded, from a unit on. Times are distinct and ordered: keys hold them. */
+export function* encodedMessages(mix: Mix, count: number, first = 0): Generator<Uint8Array> {
+  for (let sent = 0, index = first; sent < count; index += 1) {
+    const messages = unitOf[mix](index);
     for (const kind of messages.slice(0, count - sent)) {
-      yield MonitoringMessageCodec.encode({ kind }).finish();
+      yield MonitoringMessage.encode({ kind }).finish();
       sent += 1;
     }
   }
 }
+
+const unitOf: Readonly<Record<Mix, (index: number) => Kind[]>> = {
+  resource: (index) => [sample(index % 100, index)],
+  tasks: life,
+  workflow: (index) => {
+    const tasks = Array.from({ length: sideBySide }, (_, task) => shortLife(index * sideBySide + task));
+    return (tasks[0] ?? []).flatMap((_, step) => tasks.flatMap((messages) => messages.slice(step, step + 1)));
+  },
+};
 
 type Kind = NonNullable<MonitoringMessage["kind"]>;
 
@@ -76,6 +88,43 @@ function life(taskId: number): Kind[] {
     state(taskId, "joining", micros + 7),
     state(taskId, "exec_done", micros + 8),
   ];
+}
+
+function shortLife(taskId: number): Kind[] {
+  const micros = taskId * 10;
+  return [
+    state(taskId, "pending", micros),
+    state(taskId, "launched", micros + 1),
+    node(micros + 2),
+    worker(taskId, "firstMsg", micros + 3),
+    sample(taskId, micros + 4),
+    worker(taskId, "lastMsg", micros + 5),
+    node(micros + 6),
+    state(taskId, "exec_done", micros + 7),
+  ];
+}
+
+const packages = Object.fromEntries(
+  Array.from({ length: 60 }, (_, index) => [`python-package-${String(index)}`, "2026.10.26"]),
+);
+
+function node(micros: number): Kind {
+  return {
+    $case: "nodeInfo",
+    value: NodeInfo.fromPartial({
+      timestamp: at(micros),
+      hostname: "node1",
+      uid: "0f1e2d3c4b5a",
+      blockId: "0",
+      cpuCount: 2,
+      totalMemory: 25_000_000_000n,
+      active: true,
+      workerCount: 2,
+      pythonV: "3.11.7",
+      lastHeartbeat: at(micros),
+      packages,
+    }),
+  };
 }
 
 function worker(taskId: number, which: "firstMsg" | "lastMsg", micros: number): Kind {

@@ -38,6 +38,10 @@ class BenchProcess {
     return this.#mebibytes("VmRSS");
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   /** A second time it does nothing. */
   async stop(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import { quantiles, type Quantiles } from "./load.js";
+import { scaled, type Setting } from "./part.js";
 import { BenchCollector } from "./processes.js";
-import { rounded, type Table } from "./report.js";
+import { quantiles, rounded, type Findings, type Quantiles, type Table } from "./report.js";
 
 /** Messages a second of all streams together: 10,000 streams with one each 30 s. */
 const messagesPerSecond = 10_000 / 30;
@@ -43,7 +43,7 @@ export interface ClientReport {
   readonly delays: readonly number[];
 }
 
-export interface StreamsFigures {
+interface StreamsFigures {
   readonly streams: number;
   readonly connections: number;
   /** Until each has its first message acknowledged. */
@@ -59,19 +59,37 @@ export interface StreamsFigures {
   readonly ackMs: Quantiles;
 }
 
-export async function measureStreams(
-  seconds: number,
-  say: (what: string) => void,
-): Promise<readonly StreamsFigures[]> {
+export async function measureStreams(setting: Setting): Promise<Findings> {
   const found: StreamsFigures[] = [];
   for (const { streams, connections } of cases) {
-    say(`${String(streams)} streams over ${String(connections)} connections`);
-    found.push(await measureOnce(streams, connections, seconds));
+    const count = wholeProcesses(scaled(streams, setting));
+    const over = Math.min(count, connections);
+    setting.say(`${String(count)} streams over ${String(over)} connections`);
+    found.push(await measureOnce(count, over, scaled(40, setting, 15)));
   }
-  return found;
+  const held = found.filter(({ streams }) => streams >= leastStreams);
+  const faults = held.reduce((sum, one) => sum + one.faults.length, 0);
+  return {
+    tables: streamsTables(found),
+    targets: [
+      {
+        figure: "open streams on one collector, each a message every 30 s",
+        wanted: rounded(leastStreams),
+        found: `${rounded(Math.max(...found.map(({ streams }) => streams)))}, ${String(faults)} faults`,
+        isMet: held.length > 0 && faults === 0,
+      },
+    ],
+  };
 }
 
-export function streamsTables(found: readonly StreamsFigures[]): Table[] {
+const leastStreams = 10_000;
+
+/** Each process of senders has as many streams as the others. */
+function wholeProcesses(streams: number): number {
+  return Math.max(1, Math.round(streams / processes)) * processes;
+}
+
+function streamsTables(found: readonly StreamsFigures[]): Table[] {
   return [
     {
       title: `Open streams on one collector, all together ${messagesPerSecond.toFixed(0)} messages a second`,

@@ -1,14 +1,27 @@
-import { asChart } from "./chart.js";
-import { circumstances, median, rounded, type Circumstances, type Table } from "./report.js";
-import type { Blast, Figures, Transport } from "./transports.js";
+import type { Panel } from "./chart.js";
+import { inTurn, scaled, type Setting } from "./part.js";
+import { median, rounded, type Findings, type Table, type Target } from "./report.js";
+import { measureTransport, transports, type Blast, type Figures, type Transport } from "./transports.js";
 
 /** A radio and what each round found. */
-export interface Measured extends Transport {
-  readonly rounds: readonly Figures[];
+interface Measured extends Transport {
+  readonly rounds: Figures[];
 }
 
-export interface TransportsReport extends Circumstances {
-  readonly transports: readonly Measured[];
+/** All radios in turn. */
+export async function measureTransports(setting: Setting): Promise<Findings> {
+  const found = transports.map((transport) => ({ ...transport, rounds: [] as Figures[] }));
+  const amount = {
+    senders: setting.scale < 1 ? [1, middleSenders] : [1, middleSenders, 16],
+    messages: scaled(12_000, setting, 2_000),
+  };
+  await inTurn(setting, "our radios and Parsl's", async () => {
+    for (const one of found) {
+      setting.say(nameOf(one));
+      one.rounds.push(await measureTransport(one, setting, amount));
+    }
+  });
+  return { tables: tablesOf(found), targets: targetsOf(found), panels: panelsOf(found) };
 }
 
 function nameOf({ whose, radio }: Transport): string {
@@ -56,7 +69,7 @@ function uncountedOf({ rounds }: Measured): number {
   return rounds.reduce((sum, { uncounted }) => sum + Math.abs(uncounted ?? NaN), 0);
 }
 
-export function transportTables({ transports }: TransportsReport): Table[] {
+function tablesOf(transports: readonly Measured[]): Table[] {
   const senders = transports[0]?.rounds[0]?.blasts.map((blast) => blast.senders) ?? [];
   return [
     {
@@ -114,8 +127,7 @@ function percent(value: number): string {
   return Number.isNaN(value) ? "–" : `${value.toFixed(value === 0 || value >= 1 ? 0 : 2)} %`;
 }
 
-/** Each goal, whether it is reached, and by how much. */
-export function transportVerdicts({ transports }: TransportsReport): string[] {
+function targetsOf(transports: readonly Measured[]): Target[] {
   const find = (whose: Transport["whose"], radio: string): Measured | undefined =>
     transports.find((one) => one.whose === whose && one.radio === radio);
   const files = find("ours", "filesystem");
@@ -123,78 +135,65 @@ export function transportVerdicts({ transports }: TransportsReport): string[] {
   const udp = find("ours", "udp");
   const ours = transports.filter(({ whose }) => whose === "ours");
   const dearest = Math.max(...ours.map((one) => medianOf(one, ({ cost_us }) => cost_us)));
-  const lines = [
-    goal(
-      dearest <= 10,
-      "a send holds up its task 10 us at most",
-      `${dearest.toFixed(1)} us by the dearest radio`,
-    ),
+  const targets: Target[] = [
+    {
+      figure: "a send in the task's process, first message aside",
+      wanted: "≤ 10 us",
+      found: `${dearest.toFixed(1)} us by the dearest radio`,
+      isMet: dearest <= 10,
+    },
   ];
-  if (files !== undefined) {
-    const slowest = latencyOf(files, 0.99);
-    lines.push(goal(slowest <= 1000, "by files a row is seen within 1 s", `p99 ${slowest.toFixed(0)} ms`));
-  }
   if (files !== undefined && theirFiles !== undefined) {
+    const slowest = latencyOf(files, 0.99);
     const times = rateOf(files) / drainOf(theirFiles);
     const waiting = rateOf(files) / rateOf(theirFiles);
-    lines.push(
-      goal(
-        times >= 20,
-        "by files 20 times Parsl's messages a second",
-        `${times.toFixed(1)} times with 4 senders, its wait of up to 10 s left out; ${waiting.toFixed(0)} times with it`,
-      ),
+    targets.push(
+      {
+        figure: "by files: latency",
+        wanted: "≤ 1 s",
+        found: `p99 ${slowest.toFixed(0)} ms`,
+        isMet: slowest <= 1000,
+      },
+      {
+        figure: "by files: delivered/s",
+        wanted: "≥ 20 times Parsl's",
+        found: `${times.toFixed(1)} times, its wait of up to 10 s left out; ${waiting.toFixed(0)} times with it`,
+        isMet: times >= 20,
+      },
     );
   }
   if (udp !== undefined) {
     const paced = pacedLoss(udp);
-    lines.push(goal(paced === 0, "by UDP nothing lost of 10,000 a second from 4 processes", percent(paced)));
     const uncounted = uncountedOf(udp);
-    lines.push(
-      goal(uncounted === 0, "what UDP loses is counted exactly", `${String(uncounted)} not counted`),
+    targets.push(
+      {
+        figure: "by UDP: lost of 10,000/s from 4 processes",
+        wanted: "0",
+        found: percent(paced),
+        isMet: paced === 0,
+      },
+      {
+        figure: "by UDP: lost in a blast and not counted",
+        wanted: "0",
+        found: String(uncounted),
+        isMet: uncounted === 0,
+      },
     );
   }
-  return lines;
+  return targets;
 }
 
-function goal(isReached: boolean, what: string, by: string): string {
-  return `- ${isReached ? "reached" : "missed"}: ${what} (${by})`;
-}
-
-export function transportNotes(report: TransportsReport): string {
-  return `Goals:
-
-${transportVerdicts(report).join("\n")}
-
-Samples of 29 fields, from Python processes that send as a worker does: our senders with the connection of their
-process; Parsl's made anew for each message, but for zmq, whose sender the interchange keeps, and which is not a way
-from a worker but on from the interchange. Medians of ${String(report.transports[0]?.rounds.length)} rounds, all radios in turn; latencies are of all rounds together.
-
-"A send" is what the task waits, in bursts of 50 with rests, the first message of a process aside. p50 and p99 are from
-the send to the end of the way, at 20 messages a second. The ends differ, in Parsl's favour: ours is a row that another
-process reads from the database, committed with synchronous FULL; Parsl's is the queue to its database process, which
-takes 0.7 s more in the median and takes some 5,000 messages a second (docs/PERFORMANCE.md). So does CPU: our receiver is the collector with its
-database, Parsl's the process of its radio alone. CPU is for a message, with 4 senders, start of the processes aside.
-Rates are of what arrived, from the first send to the last arrival; Parsl's filesystem radio, whose receiver looks every
-10 s, delivers ${parslsDrain(report)} a second while it looks.
-`;
-}
-
-function parslsDrain({ transports }: TransportsReport): string {
-  const files = transports.find(({ whose, radio }) => whose === "Parsl's" && radio === "filesystem");
-  return files === undefined ? "–" : rounded(drainOf(files));
-}
-
-export function transportChart(report: TransportsReport): string {
+function panelsOf(transports: readonly Measured[]): Panel[] {
   const panel = (title: string, value: (one: Measured) => number, text: (value: number) => string) => ({
     title,
-    bars: report.transports.map((one) => ({
+    bars: transports.map((one) => ({
       label: nameOf(one),
       value: value(one),
       text: text(value(one)),
       isOurs: one.whose === "ours",
     })),
   });
-  return asChart(`${report.date}, ${report.machine}; logarithmic scales`, [
+  return [
     panel(
       "A send in the task's process, us (less is better)",
       (one) => medianOf(one, ({ cost_us }) => cost_us),
@@ -206,20 +205,5 @@ export function transportChart(report: TransportsReport): string {
       (one) => latencyOf(one, 0.5),
       (ms) => ms.toFixed(1),
     ),
-  ]);
-}
-
-export function transportsAsMarkdown(report: TransportsReport, tables: string): string {
-  return `# The radios side by side
-
-Made by \`npm run bench -- transports --write docs/TRANSPORTS.md --svg docs/transports.svg\`; not by hand. Absolute
-figures move by a factor of two from run to run on a shared machine: compare ratios within a run.
-
-${circumstances(report)}
-
-![The figures below as bars](transports.svg)
-
-${tables}
-
-${transportNotes(report)}`;
+  ];
 }

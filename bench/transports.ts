@@ -1,13 +1,11 @@
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 
 import Database from "better-sqlite3";
 
+import { runPython, type Setting } from "./part.js";
 import { BenchCollector } from "./processes.js";
 
 /** Who sends: Python processes, with our radio or with one of Parsl's. */
@@ -50,7 +48,7 @@ export interface Figures {
   readonly uncounted?: number;
 }
 
-export interface Amount {
+interface Amount {
   readonly senders: readonly number[];
   /** All senders together, at most. */
   readonly messages: number;
@@ -66,11 +64,17 @@ const slowSends = 40;
 const keyBytes = 32;
 
 /** Measures one radio once, with a receiver that is started for it. */
-export async function measure({ whose, radio }: Transport, python: string, amount: Amount): Promise<Figures> {
+export async function measureTransport(
+  { whose, radio }: Transport,
+  setting: Setting,
+  amount: Amount,
+): Promise<Figures> {
+  const driver = (script: string, what: object): Promise<Figures> =>
+    runPython(setting, script, JSON.stringify(what));
   const paced = radio === "udp";
   if (whose === "Parsl's") {
     const most = radio === "filesystem" ? byParslsFiles : amount;
-    return driver(python, "parsl_radios.py", { radio, ...most, paced });
+    return driver("parsl_radios.py", { radio, ...most, paced });
   }
   const directory = mkdtempSync(join(tmpdir(), "parsl-collector-bench-"));
   const database = join(directory, "monitoring.db");
@@ -83,7 +87,7 @@ export async function measure({ whose, radio }: Transport, python: string, amoun
     listen === undefined ? [] : ["--radio", `${radio}=${listen}`, "--key-file", keyFile],
   );
   try {
-    const figures = await driver(python, "our_radios.py", {
+    const figures = await driver("our_radios.py", {
       radio,
       address: collector.radios[radio] ?? collector.address,
       key: key.toString("hex"),
@@ -98,14 +102,6 @@ export async function measure({ whose, radio }: Transport, python: string, amoun
     await collector.stop();
     rmSync(directory, { recursive: true });
   }
-}
-
-async function driver(python: string, script: string, arguments_: object): Promise<Figures> {
-  const path = fileURLToPath(new URL(`../../bench/parsl/${script}`, import.meta.url));
-  const { stdout } = await promisify(execFile)(python, [path, JSON.stringify(arguments_)], {
-    timeout: 180_000,
-  });
-  return JSON.parse(stdout) as Figures;
 }
 
 /** Sent messages that are neither a row nor a loss by the ledger, which knows from the closing note of each sender

@@ -1,6 +1,6 @@
 """Parsl's own monitoring, for comparison: messages a second from its queue to rows in SQLite.
 
-usage: dbmanager.py COUNT resource|tasks|latency
+usage: dbmanager.py COUNT resource|tasks|workflow|latency
 
 Prints one line of JSON. The messages are those of bench/messages.ts. `latency` puts COUNT samples at 50 a
 second and says how long each takes until a reader sees it.
@@ -19,6 +19,8 @@ from parsl.monitoring.message_type import MessageType
 BEGAN = datetime.datetime(2026, 1, 1)
 STATES = ("unsched", "pending", "launched", "joining", "exec_done")
 TIMEOUT_S = 120
+SIDE_BY_SIDE = 16
+PACKAGES = {f"python-package-{i}": "2026.10.26" for i in range(60)}
 PER_SECOND = 50
 
 
@@ -149,6 +151,44 @@ def life(task_id):
     yield state(task_id, STATES[4], micros + 8)
 
 
+def node(micros):
+    return (
+        MessageType.NODE_INFO,
+        {
+            "run_id": "bench",
+            "timestamp": at(micros),
+            "hostname": "node1",
+            "uid": "0f1e2d3c4b5a",
+            "block_id": "0",
+            "cpu_count": 2,
+            "total_memory": 25_000_000_000,
+            "active": True,
+            "worker_count": 2,
+            "python_v": "3.11.7",
+            "last_heartbeat": at(micros),
+            "packages": PACKAGES,
+        },
+    )
+
+
+def short_life(task_id):
+    micros = task_id * 10
+    yield state(task_id, "pending", micros)
+    yield state(task_id, "launched", micros + 1)
+    yield node(micros + 2)
+    yield worker(task_id, False, micros + 3)
+    yield sample(task_id, micros + 4)
+    yield worker(task_id, True, micros + 5)
+    yield node(micros + 6)
+    yield state(task_id, "exec_done", micros + 7)
+
+
+def side_by_side(index):
+    first = index * SIDE_BY_SIDE
+    for step in zip(*(short_life(first + task) for task in range(SIDE_BY_SIDE)), strict=True):
+        yield from step
+
+
 class Reader:
     """Counts rows while they come. None is ever deleted, so the greatest rowid is the count."""
 
@@ -170,6 +210,10 @@ def throughput(queue, reader, count, mix):
     if mix == "resource":
         messages = [sample(i % 100, i) for i in range(count)]
         wanted = {"resource": count}
+    elif mix == "workflow":
+        tasks = count // 8
+        messages = [message for i in range(tasks // SIDE_BY_SIDE) for message in side_by_side(i)]
+        wanted = {"task": tasks, "try": tasks, "status": 5 * tasks, "resource": tasks, "node": 2 * tasks}
     else:
         tasks = count // 9
         messages = [message for i in range(tasks) for message in life(i)]

@@ -39,6 +39,7 @@ const assets = [
 /** Modules that run in threads of their own, by the names of their files, which differ. */
 const threads = {
   "writer-thread": "./server/sinks/sqlite/writer-thread.js",
+  "postgresql-thread": "./server/sinks/postgresql/postgresql-thread.js",
   "followers-thread": "./server/followers/followers-thread.js",
 };
 

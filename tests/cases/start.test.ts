@@ -162,3 +162,14 @@ test.serial("case 51: a port in use is an error at once that names it", async (t
   t.is(stdout, "");
   t.regex(stderr, new RegExp(`parsl-collector serve: listen on ${listen}: the port is in use .* port 0`));
 });
+
+test.serial(
+  "a collector that waits for its database, and has been given nothing, ends at once when it is told",
+  async (t) => {
+    const database = "postgresql://user@127.0.0.1:1/monitoring"; // where nobody listens
+    const collector = await startCollector(t, { database });
+    t.regex(collector.stderr, /ECONNREFUSED.*database cannot be written for now/s);
+
+    t.is(await collector.stop(), 0);
+  },
+);

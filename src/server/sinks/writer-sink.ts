@@ -47,6 +47,7 @@ export class WriterSink implements Sink {
   readonly #toldWhenBlocked = new Set<(reason: string | undefined) => void>();
   #failure: CollectorError | undefined;
   #closing = false;
+  #isOpen = false;
 
   constructor(parts: WriterSinkParts, logger: Logger, radios: readonly string[]) {
     const { name, thread, options, log } = parts;
@@ -82,6 +83,7 @@ export class WriterSink implements Sink {
           { database: name, journal: report.opened, durability: parts.durability },
           "database open",
         );
+        this.#isOpen = true;
         opened.resolve();
       } else if ("failed" in report) {
         this.#fail(new CollectorError("database", report.failed.message));
@@ -157,7 +159,9 @@ export class WriterSink implements Sink {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
-      this.#worker.postMessage({ close: true } satisfies Call);
+      // Nothing is lost with a writer that waits for its database and was given nothing to store.
+      if (!this.#isOpen && this.#calls.length === 0) await this.#worker.terminate();
+      else this.#worker.postMessage({ close: true } satisfies Call);
     }
     await this.#ended;
     this.log.close();

@@ -18,7 +18,7 @@ export async function openPostgresSink(
   const sink = new WriterSink(
     {
       name: withoutSecrets(options.url),
-      thread: new URL("./writer-thread.js", import.meta.url),
+      thread: new URL("./postgresql-thread.js", import.meta.url),
       options,
       durability: options.durable ? "full" : "normal",
       log: (startKeeping) => {

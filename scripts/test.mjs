@@ -7,7 +7,7 @@
  *  `npm run interop` runs: the clients in other languages, whose tools take minutes. */
 import { endChildrenWithUs, toldToEnd } from "./lib/child.mjs";
 import { sumOf } from "./lib/counts.mjs";
-import { ava, checks, interop, parslsOwn, pytest, types, visualize } from "./lib/steps.mjs";
+import { ava, checks, interop, parslsOwn, pytest, pythonPackage, types, visualize } from "./lib/steps.mjs";
 
 /** How often a long run says how far it is, in ms. */
 const progressMs = 20_000;
@@ -30,7 +30,7 @@ await Promise.all(
   (fast
     ? [[...checks(), python], [ava({ fast })]]
     : [
-        [...checks(), ava({ fast }), ...(clients ? [interop()] : [])],
+        [...checks(), ava({ fast }), pythonPackage(), ...(clients ? [interop()] : [])],
         [python, ...morePython],
         [...parslsOwn(), visualize()],
       ]

@@ -66,11 +66,18 @@ export function ava({ fast }) {
   });
 }
 
-/** Files of python/tests that take about as long as all others together. */
-const longPythonTests = ["test_shutdown.py", "test_workflows.py"].map((name) => `python/tests/${name}`);
+const inPythonTests = (name) => `python/tests/${name}`;
 
-/** The tests of the Parsl plugin. They are counted as two parts, so that one knows how far they are; a new file is among the
- *  rest. In a fast run only those that start no programs: of the encoding.
+/** Files of python/tests that take about as long as all others together. */
+const longPythonTests = ["test_shutdown.py", "test_workflows.py"].map(inPythonTests);
+
+/** Those of the package for users without a hub. */
+const packageTests = ["test_package.py", "test_client.py", "test_subscribe.py", "test_attach.py"].map(
+  inPythonTests,
+);
+
+/** The tests of the hub and its radio. They are counted as two parts, so that one knows how far they are; a new file is
+ *  among the rest. In a fast run only those that start no programs: of the encoding.
  *  @returns {Step[]} */
 export function pytest({ fast }) {
   if (fast) return [ofPython("pytest python", ["python/tests/test_encode.py"])];
@@ -78,9 +85,15 @@ export function pytest({ fast }) {
     ofPython("pytest python: long ones", longPythonTests),
     ofPython("pytest python: the rest", [
       "python/tests",
-      ...longPythonTests.map((path) => `--ignore=${path}`),
+      ...[...longPythonTests, ...packageTests].map((path) => `--ignore=${path}`),
     ]),
   ];
+}
+
+/** The tests of the Python package without a hub: its wheel, its client, executors without a kernel.
+ *  @returns {Step} */
+export function pythonPackage() {
+  return ofPython("pytest python: package", packageTests);
 }
 
 /** The clients in other languages, each built by its own tools; a language without them here is skipped by name.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -171,6 +172,13 @@ func (c *Client) wait(ctx context.Context, done func() bool) error {
 		c.changed.Wait()
 	}
 	return nil
+}
+
+// waitFor is wait that fails with context.DeadlineExceeded after a time. To be called with the lock.
+func (c *Client) waitFor(ctx context.Context, most time.Duration, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return c.wait(ctx, done)
 }
 
 // unfinished says what an act that failed has left. To be called with the lock.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -180,6 +181,30 @@ func TestCloseSaysThatNothingFollows(t *testing.T) {
 	}
 }
 
+func TestAnIdleClientOfARunIsHeardOf(t *testing.T) {
+	server := &fakeCollector{heartbeats: make(chan *pb.Envelope)}
+	client := connect(t, server, collector.Options{RunID: "run"}.WithHeartbeat(time.Millisecond))
+	check(t, client.Send(t.Context(), sample("sleeping")))
+
+	for range 2 {
+		heartbeat := <-server.heartbeats
+		if want := (&pb.Envelope{SenderId: heartbeat.SenderId, RunId: "run"}); !proto.Equal(heartbeat, want) {
+			t.Errorf("%v, want %v", heartbeat, want)
+		}
+	}
+	go func() {
+		for range server.heartbeats {
+		}
+	}()
+
+	check(t, client.Close(t.Context()))
+	server.stop()
+	close(server.heartbeats)
+	if got, want := client.Stats(), (collector.Stats{Sent: 1, Acknowledged: 1}); got != want || server.note != 1 {
+		t.Errorf("%+v, note %d, want %+v", got, server.note, want)
+	}
+}
+
 func TestCloseTellsWhatItGivesUp(t *testing.T) {
 	client := connect(t, &fakeCollector{answers: make(chan struct{})}, collector.Options{})
 	for range 3 {
@@ -218,6 +243,8 @@ type fakeCollector struct {
 	answers chan struct{}
 	// So many envelopes end their stream once they are stored, in place of an answer.
 	breakBeforeAnswer int
+	// Is told of envelopes that hold nothing, where it is not nil.
+	heartbeats chan *pb.Envelope
 
 	address string
 	stop    func()
@@ -273,6 +300,9 @@ func (f *fakeCollector) StreamMessages(stream grpc.BidiStreamingServer[pb.Stream
 			if err := f.refuse(request.Envelope); err != nil {
 				return err
 			}
+		}
+		if f.heartbeats != nil && len(request.Envelope.Messages) == 0 && request.Envelope.ClosingNote == nil {
+			f.heartbeats <- request.Envelope
 		}
 		if f.answers != nil {
 			select {

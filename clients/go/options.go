@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 	"unicode/utf8"
 )
 
@@ -15,6 +16,8 @@ const (
 	defaultBufferBytes = 32 << 20
 	// Longest name of a run or a host, in characters, that the collector takes.
 	maxNameLength = 256
+	// The collector takes a run for lost of which it has not heard for 90 s.
+	heartbeatInterval = 30 * time.Second
 )
 
 // Options say who sends, and how. The zero value sends without TLS and names no run.
@@ -37,6 +40,9 @@ type Options struct {
 	// Called once when the connection is in trouble, with nil once the collector acknowledges again, and when it has
 	// refused the client for good. Default: a warning of slog's. The same holds for its calls.
 	OnConnection func(trouble error)
+
+	// Pause before a heartbeat; heartbeatInterval but in tests.
+	heartbeat time.Duration
 }
 
 // TrustFile returns TLS options that trust the certificates in a PEM file, such as a collector's own collector.crt.
@@ -71,6 +77,9 @@ func (o Options) withDefaults(address string) (Options, error) {
 		faults = append(faults, fmt.Errorf("BufferBytes: expected a number from 0 up, got %d", o.BufferBytes))
 	} else if o.BufferBytes == 0 {
 		o.BufferBytes = defaultBufferBytes
+	}
+	if o.heartbeat == 0 {
+		o.heartbeat = heartbeatInterval
 	}
 	if o.OnRejected == nil {
 		o.OnRejected = func(sequence uint64, reason string) {

@@ -181,20 +181,32 @@ func (c *Client) write(ctx context.Context, stream messageStream) {
 	}
 }
 
-// nextEnvelope waits for an envelope to send; nil when there will be none.
+// nextEnvelope waits for an envelope to send, or until it is time for a heartbeat; nil when there will be none.
 func (c *Client) nextEnvelope(ctx context.Context) (*pb.Envelope, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.wait(ctx, func() bool { return c.window.ready() || c.window.closed }); err != nil {
-		return nil, err
+	isHeartbeat := false
+	for !isHeartbeat {
+		err := c.waitFor(ctx, c.options.heartbeat, func() bool { return c.window.ready() || c.window.closed })
+		if err == nil {
+			break
+		}
+		if err != context.DeadlineExceeded {
+			return nil, err
+		}
+		// It keeps a run from being taken for lost: whoever names none needs none.
+		isHeartbeat = c.options.RunID != "" && c.window.idle()
 	}
 	if c.window.closed {
 		return nil, nil
 	}
-	_, offset := time.Now().Zone()
 	envelope := c.window.next()
 	envelope.SenderId = c.senderID
 	envelope.RunId = c.options.RunID
+	if isHeartbeat {
+		return envelope, nil
+	}
+	_, offset := time.Now().Zone()
 	envelope.Hostname = c.options.Hostname
 	envelope.UtcOffsetSeconds = proto.Int32(int32(offset))
 	return envelope, nil

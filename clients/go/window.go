@@ -76,7 +76,12 @@ func (w *window) ready() bool {
 	return full || onTheWay == 0 || w.answered || w.closing
 }
 
-// next cuts an envelope, which does not yet say who its sender is; to be called when ready.
+// idle tells whether everything that was ever taken is acknowledged, and more may come: a heartbeat makes sense.
+func (w *window) idle() bool {
+	return w.last() > 0 && len(w.messages) == 0 && len(w.onTheWay) == 0 && !w.closing
+}
+
+// next cuts an envelope, which does not yet say who its sender is; to be called when ready, or idle for a heartbeat.
 func (w *window) next() *pb.Envelope {
 	most := maxEnvelopeMessages
 	if w.isAlone() {

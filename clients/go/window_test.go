@@ -77,6 +77,31 @@ func TestMessagesGatherWhileSomethingIsOnItsWay(t *testing.T) {
 	want(t, sizes(&w), 10)
 }
 
+func TestAWindowIsIdleOnceAllIsAcknowledgedAndUntilItCloses(t *testing.T) {
+	var w window
+	wantIdle := func(want bool, when string) {
+		t.Helper()
+		if w.idle() != want {
+			t.Errorf("idle is %v %s", !want, when)
+		}
+	}
+	wantIdle(false, "before the first message")
+	takeMany(&w, 1, 10)
+	wantIdle(false, "with a message that waits")
+	w.next()
+	wantIdle(false, "with one on its way")
+	acknowledgeFirst(t, &w)
+	wantIdle(true, "when it is acknowledged")
+	w.next()
+	wantIdle(false, "with a heartbeat on its way")
+	if err := w.acknowledge(&pb.Acknowledgement{}); err != nil {
+		t.Fatal(err)
+	}
+	wantIdle(true, "when that is acknowledged")
+	w.closing = true
+	wantIdle(false, "when it closes")
+}
+
 func TestAnAnswerToSomethingElseIsNotTaken(t *testing.T) {
 	var w window
 	takeMany(&w, 2, 10)

@@ -38,6 +38,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a collector which has everything is given to end the stream.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Silence before we let ourselves be heard of: the collector takes a run for lost after 90 s.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 const STREAM_MESSAGES: PathAndQuery = PathAndQuery::from_static("/parsl_collector.v1.CollectorService/StreamMessages");
 
 /// An `Envelope` whose messages are encoded already: on the wire a message is its bytes. Each is encoded once, by who
@@ -257,6 +260,17 @@ impl Shared {
         }
     }
 
+    /// What keeps an idle run from being taken for lost.
+    fn heartbeat(&self) -> EncodedRequest {
+        EncodedRequest {
+            envelope: Some(EncodedEnvelope {
+                sender_id: self.sender_id.clone(),
+                run_id: self.options.run_id.clone(),
+                ..EncodedEnvelope::default()
+            }),
+        }
+    }
+
     fn acknowledged(&self, response: StreamMessagesResponse) -> Result<(), Status> {
         let mut events = VecDeque::new();
         {
@@ -361,10 +375,12 @@ async fn stream(shared: &Shared, channel: Channel, pauses: &mut Pauses) -> Resul
     // The collector answers nothing before its first commit, so we send while the call is still being opened.
     let mut call = pin!(grpc.streaming(request, STREAM_MESSAGES, codec));
     let mut responses: Option<Streaming<StreamMessagesResponse>> = None;
+    let mut silence = pin!(sleep(HEARTBEAT));
     loop {
         while let Some(cut) = shared.state().window.next() {
             // There is room for a whole window. Where nobody receives any more, the status is about to come.
             let _ = outgoing.try_send(shared.request(cut));
+            silence.set(sleep(HEARTBEAT));
         }
         if shared.state().window.is_finished() {
             break;
@@ -376,6 +392,15 @@ async fn stream(shared: &Shared, channel: Channel, pauses: &mut Pauses) -> Resul
                 let response = response?.ok_or_else(|| Status::unavailable("the collector ended the stream"))?;
                 shared.acknowledged(response)?;
                 pauses.succeeded();
+            }
+            () = &mut silence => {
+                let mut state = shared.state();
+                // Whoever names no run keeps none from being taken for lost.
+                if state.window.is_idle() && !shared.options.run_id.is_empty() {
+                    state.window.beat();
+                    let _ = outgoing.try_send(shared.heartbeat());
+                }
+                silence.set(sleep(HEARTBEAT));
             }
         }
     }

@@ -105,6 +105,11 @@ impl<Room> Window<Room> {
         }
     }
 
+    /// Whether all that was ever given is acknowledged, and more may come.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.note == Note::NotYet && self.acknowledged > 0 && self.messages.is_empty() && self.on_the_way.is_empty()
+    }
+
     /// Whether there is something that should be sent now. No timer: while nothing is on its way a message leaves at
     /// once, and under load envelopes fill until an acknowledgement comes.
     pub(crate) fn is_ready(&self) -> bool {
@@ -140,6 +145,11 @@ impl<Room> Window<Room> {
         }
         self.on_the_way.push_back(OnTheWay { messages: messages.len(), has_note });
         Some(Cut { first_sequence, messages, last_sequence: has_note.then(|| self.last_sequence()) })
+    }
+
+    /// An envelope without messages goes, to be answered like the others.
+    pub(crate) fn beat(&mut self) {
+        self.on_the_way.push_back(OnTheWay { messages: 0, has_note: false });
     }
 
     /// The oldest envelope on its way is stored: its first and last sequence, none where it had no message.
@@ -249,6 +259,26 @@ mod tests {
         assert_eq!(cut(&mut window), Some((501, 200, Some(700))));
         window.acknowledge(Some((501, 700))).unwrap();
         assert!(window.is_finished());
+    }
+
+    #[test]
+    fn it_is_idle_once_all_is_acknowledged_and_until_it_is_closed() {
+        assert!(!window(0).is_idle());
+        let mut window = window(1);
+        assert!(!window.is_idle());
+        cut(&mut window);
+        assert!(!window.is_idle());
+        window.acknowledge(Some((1, 1))).unwrap();
+        assert!(window.is_idle());
+
+        window.beat();
+        assert!(!window.is_idle());
+        window.acknowledge(None).unwrap();
+        assert!(window.is_idle());
+        assert_eq!(window.acknowledged(), 1);
+
+        window.close();
+        assert!(!window.is_idle());
     }
 
     #[test]

@@ -16,7 +16,12 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::Semaphore, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore, mpsc},
+    task::JoinHandle,
+    time::{advance, pause, resume, timeout},
+};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Code, Request, Response, Status, Streaming, codegen::BoxStream, transport::Server};
 
@@ -33,6 +38,8 @@ struct FakeCollector {
     status: Option<Status>,
     commits: Arc<Semaphore>,
     stored: Arc<Mutex<Stored>>,
+    /// A heartbeat has come.
+    heard: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -40,11 +47,12 @@ struct Stored {
     messages: BTreeMap<u64, MonitoringMessage>,
     last_sequence: Option<u64>,
     envelopes: u32,
+    heartbeats: Vec<Envelope>,
 }
 
 impl FakeCollector {
     fn new() -> Self {
-        Self { status: None, commits: Arc::new(Semaphore::new(1_000)), stored: Arc::default() }
+        Self { status: None, commits: Arc::new(Semaphore::new(1_000)), stored: Arc::default(), heard: Arc::default() }
     }
 
     /// Its address, and what ends it when it is dropped.
@@ -67,6 +75,10 @@ impl FakeCollector {
             return Err(Status::invalid_argument("the bytes are no envelope"));
         }
         stored.envelopes += 1;
+        if envelope.messages.is_empty() && envelope.closing_note.is_none() {
+            stored.heartbeats.push(envelope.clone());
+            self.heard.notify_one();
+        }
         let mut answer = Acknowledgement { sender_id: envelope.sender_id, ..Acknowledgement::default() };
         if !envelope.messages.is_empty() {
             let last = envelope.first_sequence + envelope.messages.len() as u64 - 1;
@@ -162,6 +174,31 @@ async fn a_client_that_never_sent_closes_without_a_collector() {
     let client = Client::connect("127.0.0.1:1", Options::default()).unwrap();
 
     assert_eq!(client.close(PATIENCE).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_idle_client_of_a_run_is_heard_of_after_30_s() {
+    let collector = FakeCollector::new();
+    let (address, _server) = collector.start().await;
+    let client = Client::connect(&address, Options { run_id: "run".into(), ..Options::default() }).unwrap();
+    client.send(sample(1)).await.unwrap();
+    client.flush(PATIENCE).await.unwrap();
+
+    for _ in 0..2 {
+        // Time passes at once, and stands still for no longer: a paused clock runs ahead of what a socket brings.
+        pause();
+        advance(Duration::from_secs(30)).await;
+        resume();
+        timeout(PATIENCE, collector.heard.notified()).await.unwrap();
+    }
+    client.close(PATIENCE).await.unwrap();
+
+    let stored = collector.stored.lock().unwrap();
+    let sender_id = stored.heartbeats[0].sender_id.clone();
+    let heartbeat = Envelope { sender_id, run_id: "run".into(), ..Envelope::default() };
+    assert_eq!(stored.heartbeats, [heartbeat.clone(), heartbeat]);
+    assert_eq!(stored.last_sequence, Some(1));
+    assert_eq!(client.counters().acknowledged, 1);
 }
 
 #[tokio::test]

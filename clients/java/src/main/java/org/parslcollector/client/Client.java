@@ -52,6 +52,9 @@ public final class Client implements AutoCloseable {
   /** Longest that {@link #close()} waits for the last acknowledgement. */
   public static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(30);
 
+  /** Silence before we let ourselves be heard of: a run is taken for lost after 90 s. */
+  static final Duration HEARTBEAT = Duration.ofSeconds(30);
+
   private static final Duration FOREVER = Duration.ofNanos(Long.MAX_VALUE);
 
   /** A peer that accepts and never speaks must not hold us. */
@@ -73,6 +76,7 @@ public final class Client implements AutoCloseable {
   private final String token;
   private final long bufferBytes;
   private final Listener listener;
+  private final Duration heartbeat;
 
   /** What every envelope says. */
   private final Envelope head;
@@ -119,6 +123,7 @@ public final class Client implements AutoCloseable {
     token = options.token;
     bufferBytes = options.bufferBytes;
     listener = options.listener;
+    heartbeat = options.heartbeat;
     byte[] senderId = new byte[16];
     new SecureRandom().nextBytes(senderId);
     head =
@@ -337,6 +342,7 @@ public final class Client implements AutoCloseable {
         }
         nanos = work.awaitNanos(nanos);
       }
+      long silence = heartbeat.toNanos();
       while (true) {
         Acknowledgement acknowledgement = stream.poll();
         if (acknowledgement != null) {
@@ -353,8 +359,12 @@ public final class Client implements AutoCloseable {
           }
         } else if (stream.isReady() && window.isReady()) {
           send(stream, window.next());
+          silence = heartbeat.toNanos();
+        } else if (silence > 0) {
+          silence = work.awaitNanos(silence);
         } else {
-          work.await();
+          sendHeartbeat(stream);
+          silence = heartbeat.toNanos();
         }
       }
     } finally {
@@ -372,6 +382,16 @@ public final class Client implements AutoCloseable {
       said.setClosingNote(ClosingNote.newBuilder().setLastSequence(window.lastSequence()));
     }
     stream.send(Encoding.request(said.build(), cut.messages()));
+  }
+
+  /** It keeps an idle run from being taken for lost: whoever names none needs none. */
+  private void sendHeartbeat(EnvelopeStream stream) {
+    if (!stream.isReady() || !window.isIdle() || head.getRunId().isEmpty()) {
+      return;
+    }
+    Envelope said =
+        Envelope.newBuilder().setSenderId(head.getSenderId()).setRunId(head.getRunId()).build();
+    stream.send(Encoding.request(said, window.next().messages()));
   }
 
   private void acknowledge(EnvelopeStream stream, Acknowledgement acknowledgement) {

@@ -2,6 +2,7 @@ package org.parslcollector.client;
 
 import io.grpc.ChannelCredentials;
 import io.grpc.InsecureChannelCredentials;
+import java.time.Duration;
 import java.util.Objects;
 
 /** The options of a client. Plaintext and without a token unless told otherwise. */
@@ -14,6 +15,7 @@ public final class ClientBuilder {
   String serverName;
   String token;
   Listener listener = new Listener() {};
+  Duration heartbeat = Client.HEARTBEAT;
 
   ClientBuilder(String address) {
     this.address = Objects.requireNonNull(address, "address");

@@ -100,6 +100,11 @@ final class Window {
     return note == Note.ACKNOWLEDGED && unacknowledged() == 0;
   }
 
+  /** Whether everything that was ever taken is acknowledged, and more may come. */
+  boolean isIdle() {
+    return lastSequence > 0 && unacknowledged() == 0 && onTheWay.isEmpty() && note == Note.NONE;
+  }
+
   /** Whether there is an envelope to send now. */
   boolean isReady() {
     int most = acknowledged < aloneUpTo ? 1 : ON_THE_WAY;
@@ -110,7 +115,7 @@ final class Window {
     return onTheWay.isEmpty() || answered || isFull || note == Note.WANTED;
   }
 
-  /** Cuts the next envelope; only when {@link #isReady}. */
+  /** Cuts the next envelope; only when {@link #isReady}, or {@link #isIdle} for a heartbeat. */
   Cut next() {
     long first = lastSequence - waiting.size() + 1;
     int most = first <= aloneUpTo ? 1 : ENVELOPE_MESSAGES;

@@ -139,7 +139,7 @@ public record Datagram(ByteString stream, long counter, ByteString envelope) {
     return new Parts(parts, closing.map(head::concat));
   }
 
-  /** Puts a field into the last part, or where that has no room behind {@code opening} in a new one. */
+  /** Puts a field into the last part, or into a new one where that has no room. */
   private static void add(
       ByteString field, ByteString opening, List<ByteString> parts, int mostBytes) {
     int last = parts.size() - 1;

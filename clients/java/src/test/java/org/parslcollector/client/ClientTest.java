@@ -194,6 +194,25 @@ class ClientTest {
   }
 
   @Test
+  void anIdleClientOfARunIsHeardOf() throws Exception {
+    ClientBuilder builder = Client.builder(address).runId("run");
+    builder.heartbeat = Duration.ofMillis(1);
+    try (Client client = builder.connect()) {
+      client.send(message(1));
+
+      assertEquals(1, received.take().getFirstSequence());
+      Envelope heartbeat =
+          Envelope.newBuilder().setSenderId(client.senderId()).setRunId("run").build();
+      assertEquals(heartbeat, received.take());
+      assertEquals(heartbeat, received.take());
+
+      client.close(LONG);
+      assertEquals(new Client.Counts(1, 1, 0), client.counts());
+    }
+    assertEquals(1, received.stream().filter(Envelope::hasClosingNote).count());
+  }
+
+  @Test
   void closeSaysHowManyMessagesAreLeft() throws Exception {
     answer = (envelope, responses) -> {};
     Client client = connect();

@@ -78,6 +78,26 @@ class WindowTest {
     assertTrue(window.isFinished());
   }
 
+  @Test
+  void itIsIdleOnceAllIsAcknowledgedAndUntilItIsClosed() {
+    assertFalse(window.isIdle());
+    take(1, 10);
+    assertFalse(window.isIdle());
+    window.next();
+    assertFalse(window.isIdle());
+    window.acknowledge();
+    assertTrue(window.isIdle());
+
+    assertEquals(0, window.next().last());
+    assertFalse(window.isIdle());
+    window.acknowledge();
+    assertTrue(window.isIdle());
+    assertEquals(1, window.acknowledged());
+
+    window.close();
+    assertFalse(window.isIdle());
+  }
+
   private void take(int count, int bytes) {
     IntStream.range(0, count).forEach(i -> window.take(new byte[bytes]));
   }

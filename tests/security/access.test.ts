@@ -10,7 +10,7 @@ import { connect } from "../../src/client/connect.js";
 import type { ConnectOptions } from "../../src/client/options.js";
 import { CollectorError } from "../../src/base/errors.js";
 import { subscribe } from "../../src/radios/grpc/subscriber.js";
-import { runId, taskInfo, workflowStart } from "../support/builders.js";
+import { nodeUsage, runId, taskInfo, workflowStart } from "../support/builders.js";
 import { startCollector, type RunningCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
 import { startReceiver } from "../support/grpc-receiver.js";
@@ -297,6 +297,7 @@ test("a subscriber hears of the runs that its token may write, and of no others;
   await listening.promise;
 
   t.is(await send({ ...bob, runId: otherRun }), "stored");
+  t.is(await send({ ...bob, runId: "" }, nodeUsage()), "stored");
   t.is(await send({ ...alice, runId }), "stored");
   await waitUntil("her own is heard", () => heard.length > 0);
   stop.abort();

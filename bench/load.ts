@@ -30,6 +30,8 @@ export interface Load {
   readonly envelopeMessages: number;
   /** Number of the first task, or of the first sample: what was sent before lies below. Default: 0. */
   readonly first?: number;
+  /** The run that they are of. Default: "bench". */
+  readonly runId?: string;
   /** Runs that the envelopes are of, in turn. Default: 1. */
   readonly runs?: number;
   /** After this a stream sends nothing new, in ms. Default: 4,000 (`defaultLongestMs`). */
@@ -112,7 +114,8 @@ export async function paced(
 
 /** The requests of each stream. Envelopes go to the streams in turn, so messages of one task come from several
  *  senders, as the submitting process and the workers are. */
-function requestsOf({ mix, messages, streams, envelopeMessages, first = 0, runs = 1 }: Load): Buffer[][] {
+function requestsOf(load: Load): Buffer[][] {
+  const { mix, messages, streams, envelopeMessages, first = 0, runId = "bench", runs = 1 } = load;
   const senders = Array.from({ length: streams }, () => ({
     senderId: randomBytes(16).toString("hex"),
     next: 1,
@@ -127,7 +130,7 @@ function requestsOf({ mix, messages, streams, envelopeMessages, first = 0, runs 
       Envelope.fromPartial({
         senderId: sender.senderId,
         firstSequence: BigInt(sender.next),
-        runId: runs === 1 ? "bench" : `bench-${String(turn % runs)}`,
+        runId: runs === 1 ? runId : `${runId}-${String(turn % runs)}`,
         hostname: "node1",
       }),
     );

@@ -1,6 +1,7 @@
 import { measureAgent } from "./agent.js";
 import { measureIngest, measureLatency, measureShapes } from "./ingest.js";
 import type { Part } from "./part.js";
+import { measurePostgres } from "./postgres.js";
 import { measureStreams } from "./streams.js";
 import { measureTransports } from "./transports-report.js";
 
@@ -20,6 +21,11 @@ export const parts: Readonly<Record<string, Part>> = {
     about: "50 single messages a second: when they are acknowledged and seen, beside Parsl's own",
     minutes: 1,
     measure: measureLatency,
+  },
+  postgres: {
+    about: "durable messages/s of 1, 2 and 4 collectors into one PostgreSQL, beside SQLite, in turn",
+    minutes: 3,
+    measure: measurePostgres,
   },
   transports: {
     about: "our radios and Parsl's: what a send costs, what arrives, how late, what is lost",

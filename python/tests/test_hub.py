@@ -266,10 +266,8 @@ def test_a_database_in_a_folder_that_does_not_exist_is_named(tmp_path):
     assert f"{tmp_path}/missing" in told
 
 
-@pytest.mark.parametrize(
-    "endpoint", ["postgresql://host/db", "sqlite://", "sqlite:///:memory:", "monitoring.db"]
-)
-def test_an_endpoint_that_is_no_sqlite_file_is_an_error(tmp_path, endpoint):
+@pytest.mark.parametrize("endpoint", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "monitoring.db"])
+def test_an_endpoint_that_is_no_database_of_ours_is_an_error(tmp_path, endpoint):
     assert "sqlite:////absolute/monitoring.db" in start_error(tmp_path, logging_endpoint=endpoint)
 
 

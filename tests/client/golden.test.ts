@@ -28,10 +28,19 @@ const stores: readonly (readonly [string, string | undefined, (t: ExecutionConte
     async (t) => {
       const database = await server().newDatabase();
       const reading = await readPostgres(t, database);
-      return { database, tables: () => rowsLikeGolden((sql) => reading.rows(sql)) };
+      return {
+        database,
+        tables: () => rowsLikeGolden(async (sql) => (await reading.rows(sql)).map(asInSqlite)),
+      };
     },
   ],
 ];
+
+/** Parsl puts a truth value into a column of text, which PostgreSQL spells out. */
+function asInSqlite(row: Row): Row {
+  const memoize = row["task_memoize"];
+  return memoize === undefined ? row : { ...row, task_memoize: memoize === "true" ? "1" : "0" };
+}
 
 for (const [name, why, open] of stores) {
   const unlessSkipped = why === undefined ? test : test.skip;

@@ -26,12 +26,13 @@ needs_dot = pytest.mark.skipif(
 
 def viewer_of(directory: pathlib.Path, messages: list[Any]) -> Viewer:
     """A viewer on what the collector makes of these messages."""
-    hub = CollectorHub(logging_endpoint=f"sqlite:///{directory}/monitoring.db")
+    endpoint = f"sqlite:///{directory}/monitoring.db"
+    hub = CollectorHub(logging_endpoint=endpoint)
     hub.start(str(directory / "000"), directory)
     for message in messages:
         hub.resource_msgs.put(message)
     hub.close()
-    return Viewer(directory / "monitoring.db")
+    return Viewer(endpoint, directory / "parsl-visualize.log")
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,12 @@ _READY = re.compile(r"Running on (http://\S+)")
 class Viewer:
     """parsl-visualize on a database, until it is closed."""
 
-    def __init__(self, database: pathlib.Path) -> None:
+    def __init__(self, endpoint: str, log_path: pathlib.Path) -> None:
         program = pathlib.Path(sys.executable).with_name("parsl-visualize")
-        self._log = database.with_name("parsl-visualize.log")
+        self._log = log_path
         with open(self._log, "w") as log:
             # Port 0: the system chooses, and the viewer says which.
-            command = [str(program), f"sqlite:///{database}", "--port", "0"]
+            command = [str(program), endpoint, "--port", "0"]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             self.address = self._ready_address()

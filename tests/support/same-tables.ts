@@ -5,7 +5,9 @@ import type { Row } from "./database.js";
 const selects: Readonly<Record<string, string>> = {
   workflow: `SELECT run_id, workflow_name, workflow_version, time_began, time_completed, host, "user", rundir,
     tasks_failed_count, tasks_completed_count FROM workflow`,
-  task: "SELECT * FROM task",
+  task: `SELECT task_id, run_id, task_depends, task_func_name, replace(replace(task_memoize, 'true', '1'), 'false', '0')
+    AS task_memoize, task_hashsum, task_inputs, task_outputs, task_stdin, task_stdout, task_stderr, task_time_invoked,
+    task_time_returned, task_fail_count, task_fail_cost FROM task`,
   try: "SELECT * FROM try",
   status: "SELECT * FROM status",
   block: "SELECT * FROM block",
@@ -14,7 +16,8 @@ const selects: Readonly<Record<string, string>> = {
     last_heartbeat FROM node`,
   collector_node_usage: "SELECT * FROM collector_node_usage",
   collector_moved: "SELECT * FROM collector_moved",
-  collector_run: "SELECT run_id, heard_from_us, HEX(versions) AS versions FROM collector_run",
+  // Without heard_from_us: once the start is heard, it is written only together with something else.
+  collector_run: "SELECT run_id, HEX(versions) AS versions FROM collector_run",
   collector_task: `SELECT run_id, task_id, HEX(said.versions) AS versions
     FROM collector_task said JOIN collector_run ON collector_run.id = run`,
   collector_try: `SELECT run_id, task_id, try_id, HEX(said.versions) AS versions, held_time_running, held_block_id,

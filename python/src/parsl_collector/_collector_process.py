@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -24,6 +25,11 @@ FIRST_BACKOFF_S = 0.1
 MOST_BACKOFF_S = 5.0
 _STEADY_S = 10.0
 """A collector that lived so long is started again without waiting."""
+
+
+def is_postgres_url(database: str) -> bool:
+    """Whether a database is a URL of PostgreSQL, with or without SQLAlchemy's driver, and not a file."""
+    return re.match(r"postgres(ql)?(\+\w+)?://", database) is not None
 
 
 class CollectorCommand(NamedTuple):
@@ -94,6 +100,7 @@ class CollectorProcess:
 
 def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[bytes], str, dict[str, str]]:
     """Starts a collector and waits until it is ready. Returns it, its address, and those of its radios."""
+    is_url = is_postgres_url(command.database)
     with open(command.log_path, "ab") as log:
         log_start = log.tell()
         # stderr goes into the file, not through a pipe that somebody would have to empty. In a session of its
@@ -103,8 +110,7 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
                 command.node,
                 command.server,
                 "serve",
-                "--database",
-                command.database,
+                *([] if is_url else ["--database", command.database]),
                 "--listen",
                 listen,
                 "--exit-with-parent",
@@ -114,7 +120,8 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(),
+            # Every user of this host can read the arguments, and a URL may have a password.
+            env={**environment(), **({"PARSL_COLLECTOR_SERVE_DATABASE": command.database} if is_url else {})},
             start_new_session=True,
         )
     assert process.stdout is not None

@@ -21,7 +21,12 @@ from parsl.monitoring import MonitoringHub
 from parsl.monitoring.types import TaggedMonitoringMessage
 
 from parsl_collector import _wrapper
-from parsl_collector._collector_process import STOP_TIMEOUT_S, CollectorCommand, CollectorProcess
+from parsl_collector._collector_process import (
+    STOP_TIMEOUT_S,
+    CollectorCommand,
+    CollectorProcess,
+    is_postgres_url,
+)
 from parsl_collector._drain import Report, Settings
 from parsl_collector._drain_process import DrainProcess
 from parsl_collector._filesystem_road import remove_if_empty
@@ -47,8 +52,8 @@ class CollectorHub(MonitoringHub):
     resource_monitoring_enabled, resource_monitoring_interval :
         As in MonitoringHub.
     logging_endpoint : str, optional
-        The database, as "sqlite:///relative/monitoring.db" or "sqlite:////absolute/monitoring.db". Default:
-        monitoring.db in the configured run_dir.
+        The database, as "sqlite:///relative/monitoring.db", "sqlite:////absolute/monitoring.db" or
+        "postgresql://user@host/database". Default: monitoring.db in the configured run_dir.
     address : str, optional
         "host:port" of a collector that runs already; it decides where the database is, and is not stopped.
         Default: a collector of this run's own.
@@ -282,13 +287,13 @@ class CollectorHub(MonitoringHub):
         if self._collector is None:
             target = f"--to {self.address}"
         else:
-            target = f"--database {shlex.quote(_database_of(self.logging_endpoint))}"
+            target = f"--database {shlex.quote(_without_secrets(_database_of(self.logging_endpoint)))}"
         return f'"parsl-collector spool {shlex.quote(self._spool)} {target}"'
 
     def _where(self) -> str:
         if self._collector is None:
             return f"the collector at {self.address}"
-        return _database_of(self.logging_endpoint)
+        return _without_secrets(_database_of(self.logging_endpoint))
 
 
 def _seen_from_outside(address: str) -> str:
@@ -310,11 +315,22 @@ def _token_file(of_drain: str, of_workers: str) -> bytes:
 
 
 def _database_of(logging_endpoint: str | None) -> str:
-    """The file of a SQLAlchemy URL: three slashes and a relative path, or four and an absolute one."""
+    """The file of a SQLAlchemy URL, three slashes and a relative path or four and an absolute one; or the
+    URL itself where it is PostgreSQL's."""
+    if is_postgres_url(logging_endpoint or ""):
+        return str(logging_endpoint)
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", logging_endpoint or "")
     if match is None or match[1] == ":memory:":
         raise ValueError(
-            f"start monitoring with logging_endpoint={logging_endpoint!r}: CollectorHub writes SQLite files; "
-            "use sqlite:///relative/monitoring.db or sqlite:////absolute/monitoring.db"
+            f"start monitoring with logging_endpoint={logging_endpoint!r}: CollectorHub writes SQLite and "
+            "PostgreSQL; use sqlite:///relative/monitoring.db, sqlite:////absolute/monitoring.db or "
+            "postgresql://user@host/database"
         )
     return os.path.abspath(match[1])
+
+
+def _without_secrets(database: str) -> str:
+    """The name of a database, without a password and options that a URL may have."""
+    if not is_postgres_url(database):
+        return database
+    return re.sub(r"^([^:]+://[^:@/]*):.*@", r"\1@", database.partition("?")[0])

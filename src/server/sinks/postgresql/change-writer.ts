@@ -1,7 +1,7 @@
 import type { SqlValue } from "../../rows/value.js";
 import type { Connection, Row } from "./connection.js";
 import type { Changes } from "./mirror.js";
-import type { Columns } from "./schema.js";
+import { truthText, type Columns } from "./schema.js";
 
 /** Rows from which on COPY is faster than a statement that takes the columns as arrays. */
 const copyRows = 200;
@@ -43,7 +43,7 @@ export class ChangeWriter {
       if (removed.length > 0) await this.#remove(name, key, this.#withNumbers(name, key, removed));
       const isPlain = table.addsOnly === true || surprising.has(name);
       if (isPlain) await this.#insert(name, columns, this.#withNumbers(name, columns, added));
-      const merged = isPlain ? changed : [...added, ...changed];
+      const merged = withTruthTexts(name, columns, isPlain ? changed : [...added, ...changed]);
       if (merged.length > 0) await this.#merge(name, key, columns, this.#withNumbers(name, columns, merged));
     }
   }
@@ -115,6 +115,12 @@ export class ChangeWriter {
       .map((column, index) => `$${String(index + 1)}::${types?.get(column) ?? "text"}[]`)
       .join(", ");
   }
+}
+
+function withTruthTexts(name: string, columns: readonly string[], rows: readonly Row[]): readonly Row[] {
+  if (name !== truthText.table) return rows;
+  const at = columns.indexOf(truthText.column);
+  return rows.map((row) => row.with(at, row[at] === "1" ? "true" : "false"));
 }
 
 function isNumbered(name: string): name is keyof typeof numberedTables {

@@ -4,7 +4,7 @@ import type { ReadArrival } from "../sqlite/group-writer.js";
 import type { Connection, Row } from "./connection.js";
 import { addedKeysOf, type GroupKeys, type KeyColumns } from "./group-keys.js";
 import type { StoredRows } from "./mirror.js";
-import type { Columns } from "./schema.js";
+import { truthText, type Columns } from "./schema.js";
 
 /** What is there already of what a group is about. */
 export interface LoadedGroup {
@@ -181,13 +181,16 @@ export class Loader {
   }
 }
 
-/** The columns of a table `each`, with times as text in Parsl's form. */
+/** The columns of a table `each`, as SQLite has them: times as text in Parsl's form. */
 export function selectedColumns(table: string, types: Columns): string {
   return columnsOf(table)
-    .map((column) =>
-      types.get(table)?.get(column)?.startsWith("timestamp") === true
-        ? `to_char(each."${column}", 'YYYY-MM-DD HH24:MI:SS.US')`
-        : `each."${column}"`,
-    )
+    .map((column) => {
+      const value = `each."${column}"`;
+      if (types.get(table)?.get(column)?.startsWith("timestamp") === true) {
+        return `to_char(${value}, 'YYYY-MM-DD HH24:MI:SS.US')`;
+      }
+      if (table !== truthText.table || column !== truthText.column) return value;
+      return `CASE ${value} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE ${value} END`;
+    })
     .join(", ");
 }

@@ -109,7 +109,7 @@ export class Mirror {
       }
       for (const table of this.#tables) table.begin();
       const outcomes = this.#writer.store(group, now, care);
-      return { outcomes, changes: this.#tables.flatMap((table) => table.changes() ?? []) };
+      return { outcomes, changes: this.#tables.flatMap((table) => table.changes(stored) ?? []) };
     } finally {
       this.#db.exec("ROLLBACK");
     }
@@ -186,12 +186,26 @@ class TableMirror {
     if (this.#loaded > 0) for (const statement of this.#forget) statement.run();
   }
 
-  /** What has happened since; undefined for nothing. */
-  changes(): Changes | undefined {
+  /** What has happened since to what is stored; undefined for nothing. */
+  changes(stored: readonly StoredRows[]): Changes | undefined {
     const added = this.#added.all(this.#loaded);
     const changed = this.#changed?.all(this.#loaded) ?? [];
-    const removed = this.#removed?.all() ?? [];
+    const removed = this.#storedOf(this.#removed?.all() ?? [], stored);
     if (added.length + changed.length + removed.length === 0) return undefined;
     return { table: this.table, columns: this.#columns, added, changed, removed };
+  }
+
+  /** Those keys whose rows were loaded. One that was put here and taken away again is none of ours: the database may
+   *  have another row of that key, which must be met, not removed. */
+  #storedOf(removed: readonly Row[], stored: readonly StoredRows[]): readonly Row[] {
+    if (removed.length === 0) return removed;
+    const { name, key } = this.table;
+    const at = key.map((column) => this.#columns.indexOf(column));
+    const loaded = new Set(
+      stored
+        .filter(({ table }) => table === name)
+        .flatMap(({ rows }) => rows.map((row) => JSON.stringify(at.map((column) => row[column])))),
+    );
+    return removed.filter((row) => loaded.has(JSON.stringify(row)));
   }
 }

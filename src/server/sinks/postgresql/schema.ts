@@ -57,6 +57,9 @@ function postgresOf(statement: string): string {
     .replace(" WITHOUT ROWID", "");
 }
 
+/** The column of text into which Parsl puts a truth value: PostgreSQL makes "true" and "false" of it, SQLite 1 and 0. */
+export const truthText = { table: "task", column: "task_memoize" } as const;
+
 /** Columns of tables, by their names, with their types as PostgreSQL says them. */
 export type Columns = ReadonlyMap<string, ReadonlyMap<string, string>>;
 

@@ -4,6 +4,7 @@ import type { Acknowledgement } from "../../../../src/model/envelope.js";
 import type { PostgresWriter } from "../../../../src/server/sinks/postgresql/writer.js";
 import {
   at,
+  blockInfo,
   resourceInfo,
   runId,
   sample,
@@ -214,6 +215,23 @@ unlessSkipped(
     t.is(await database.count("status"), 300);
     t.is(await database.count("task"), 30);
     t.is(await database.count("collector_run"), 1);
+  },
+);
+
+unlessSkipped(
+  `a row under whose key a group brings two others, one of them a repeat, is neither lost nor stored twice${reason}`,
+  async (t) => {
+    const { writer, database } = await open(t);
+    const blockOf = (jobId: string) => blockInfo({ jobId, timestamp: at(1) });
+    await store(writer, envelopeOf([blockOf("a")], { senderId: "s1" }));
+
+    await store(writer, envelopeOf([blockOf("b"), blockOf("c"), blockOf("a")], { senderId: "s2" }));
+
+    t.deepEqual(
+      (await database.rows("SELECT job_id FROM block ORDER BY timestamp")).map((row) => row["job_id"]),
+      ["a", "b", "c"],
+    );
+    t.is(await database.value("SELECT duplicate_rows FROM collector_sender WHERE sender_id = 's2'"), 1);
   },
 );
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import test from "ava";
 
 import { connect, radios } from "../../src/index.js";
-import { exampleRadioPath } from "../radios/example.js";
+import { exampleOf } from "../support/doc-example.js";
 import { runId, sample } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
 import { openDatabase } from "../support/database.js";
@@ -18,7 +18,7 @@ import { within } from "../support/wait.js";
 test.serial(
   "a radio of a third party is loaded by its path, on both sides, and the ledger knows it",
   async (t) => {
-    const path = exampleRadioPath();
+    const path = exampleOf("RADIOS.md", "http-radio.js");
     const collector = await startCollector(t, { args: ["--radio", `${path}=127.0.0.1:0`] });
     const address = collector.radios[path] ?? "";
     t.regex(address, /^127\.0\.0\.1:\d+$/);

@@ -13,7 +13,7 @@ import { openGrpcSender } from "../../src/radios/grpc/sender.js";
 import type { Inbox, RadioReceiver } from "../../src/radios/radio.js";
 import { noSources } from "../support/grpc-receiver.js";
 import { keepsTheContract, type Subject } from "./contract.js";
-import { exampleRadioPath } from "./example.js";
+import { exampleOf } from "../support/doc-example.js";
 
 const logger = pino({ level: "silent" });
 
@@ -44,7 +44,7 @@ function inProcess(): Subject {
   };
 }
 
-const http = await new RadioRegistry().load(exampleRadioPath());
+const http = await new RadioRegistry().load(exampleOf("RADIOS.md", "http-radio.js"));
 
 test(keepsTheContract, {
   name: "http",

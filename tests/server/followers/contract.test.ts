@@ -4,13 +4,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 
 import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import test, { type ExecutionContext } from "ava";
 
 import { loadSinkKind } from "../../../src/server/followers/registry.js";
+import { exampleOf } from "../../support/doc-example.js";
 import { noNatsServer, startNatsServer } from "../../support/nats-server.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 import { keepsTheContract, type Place, type Subject } from "./contract.js";
@@ -96,7 +96,7 @@ async function namesInStream(address: string, stream: string): Promise<string[]>
 
 test(keepsTheContract, {
   name: "the example of docs/SINKS.md",
-  kind: () => loadSinkKind(examplePath()),
+  kind: () => loadSinkKind(exampleOf("SINKS.md", "webhook-sink.js")),
   start: async (t): Promise<Place> => {
     const names: string[] = [];
     let isBlocked = false;
@@ -122,15 +122,3 @@ test(keepsTheContract, {
     };
   },
 } satisfies Subject);
-
-/** Writes the sink that docs/SINKS.md tells to a file, and returns its path. */
-function examplePath(): string {
-  const doc = readFileSync(new URL("../../../../docs/SINKS.md", import.meta.url), "utf8");
-  const module = /```js\n([^]*?)```/.exec(doc)?.[1];
-  if (module === undefined) throw new Error("docs/SINKS.md has no example in JavaScript");
-  const folder = fileURLToPath(new URL("../../../example/", import.meta.url));
-  mkdirSync(folder, { recursive: true });
-  const path = `${folder}webhook-sink.js`;
-  writeFileSync(path, module);
-  return path;
-}

@@ -16,6 +16,9 @@ export interface Client {
   /** Each ends with 0 where the language's tools are there. */
   readonly needs: readonly Command[];
   readonly build: readonly Command[];
+  /** Longest that each of them, or of its tests, may take, where that is long: on a new machine they download what they
+   *  need. */
+  readonly timeoutSeconds?: number;
   /** The client's own tests, those of the vectors among them. */
   readonly test: readonly Command[];
   /** Sends the script: ADDRESS RUN_ID COUNT LANGUAGE. */
@@ -26,7 +29,7 @@ export interface Client {
   readonly folder: string;
 }
 
-/** All clients that say how they are run, in the order of their folders. */
+/** All clients that say how they are run, those last that take long to build. */
 export function allClients(): Client[] {
   const folders = ["python", ...readdirSync(join(root, "clients")).map((name) => `clients/${name}`)];
   return folders
@@ -35,7 +38,8 @@ export function allClients(): Client[] {
     .map((folder) => ({
       ...(JSON.parse(readFileSync(join(folder, "interop.json"), "utf8")) as Client),
       folder,
-    }));
+    }))
+    .sort((a, b) => (a.timeoutSeconds ?? 0) - (b.timeoutSeconds ?? 0));
 }
 
 /** The first command that a client needs and that does not run here; undefined when all do. */

@@ -8,8 +8,8 @@ import { deliver, rateOf, runExample } from "./trial.js";
 
 /** Every client against one collector, by the same script. The last line is the count. */
 
-/** Longest for one command of a language's build or tests, in s: on a new machine they download what they need. */
-const buildBoundSeconds = 15 * 60;
+/** Longest for one command of a language's build or tests, in s, unless it says that it takes longer. */
+const buildBoundSeconds = 10 * 60;
 
 /** Messages of which the rate is taken, and how often, all languages in turn. */
 const rateMessages = 100_000;
@@ -38,13 +38,15 @@ const chosen = clients.filter(
   ({ language }) => positionals.length === 0 || positionals.some((name) => isSame(language, name)),
 );
 const ready: Client[] = [];
-for (const client of chosen) if (await isReady(client)) ready.push(client);
-if (values.rate) await tellRates();
-else {
-  // They mostly wait, for connections to come back.
-  const trials = new PQueue({ concurrency: 3 });
-  await trials.addAll(ready.map((client) => () => tryOut(client)));
+// They mostly wait, for connections to come back; the next is built meanwhile.
+const trials = new PQueue({ concurrency: 3 });
+for (const client of chosen) {
+  if (!(await isReady(client))) continue;
+  ready.push(client);
+  if (!values.rate) void trials.add(() => tryOut(client));
 }
+await trials.onIdle();
+if (values.rate) await tellRates();
 process.exitCode = failed === 0 && (passed > 0 || values.rate) ? 0 : 1;
 console.log(
   `\n${String(passed)} passed, ${String(failed)} failed${skipped > 0 ? `, ${String(skipped)} skipped` : ""}`,
@@ -69,7 +71,7 @@ async function tryOut(client: Client): Promise<void> {
 
 async function commands(client: Client, all: readonly (readonly string[])[]): Promise<string[]> {
   for (const command of all) {
-    const { code, output } = await run(client, command, buildBoundSeconds);
+    const { code, output } = await run(client, command, client.timeoutSeconds ?? buildBoundSeconds);
     if (code !== 0) return [`${command.join(" ")}: exit code ${String(code)}\n${output}`];
   }
   return [];

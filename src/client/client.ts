@@ -9,13 +9,17 @@ import type { OutgoingEnvelope, RadioSender, Receipt } from "../radios/radio.js"
 import { ownerHere } from "../spool/segment.js";
 import { defaultSpoolBytes, Spool, type SpoolEntry } from "../spool/spool.js";
 import { Adoption } from "./adoption.js";
-import { encodeEnvelope, encodeMessage, encodeRefused, type Speaker } from "./encoding.js";
+import { encodeEnvelope, encodeHeartbeat, encodeMessage, encodeRefused, type Speaker } from "./encoding.js";
 import type { Message } from "./message.js";
 import { defaultBufferBytes, defaultHostname, type ClientOptions, type ClientState } from "./options.js";
 import { Overflow } from "./overflow.js";
 import { Progress } from "./progress.js";
 import { Reconnect } from "../base/reconnect.js";
 import { Window, windowLimits, type Cut } from "./window.js";
+
+/** How often a client looks whether it has said nothing since it last looked, in ms: the collector takes a run for lost
+ *  of which it has not heard for 90 s. */
+const heartbeatMs = 30_000;
 
 /** What became of a client's messages so far. */
 export interface ClientCounts {
@@ -47,6 +51,9 @@ type Parcel = { readonly envelope: OutgoingEnvelope } & (
   { readonly cut: Cut } | { readonly entry: SpoolEntry }
 );
 
+/** A heartbeat's, which the window does not know: its delivery changes nothing. */
+const emptyCut: Cut = { firstSequence: 0, messages: [], lastSequence: undefined };
+
 /** Sends messages to a collector and keeps each until it is acknowledged, over as many connections as that
  *  takes. Close it, or its connection keeps the process alive. */
 export class Client implements AsyncDisposable {
@@ -73,6 +80,8 @@ export class Client implements AsyncDisposable {
   /** Sequence of the last message that was refused and replaced. */
   #replaced = 0;
   #rejected = 0;
+  /** Since the last look of the heartbeat. */
+  #hasSpoken = false;
   #closing: Promise<void> | undefined;
   #disposal: Promise<void> | undefined;
 
@@ -140,6 +149,7 @@ export class Client implements AsyncDisposable {
     const { takenBytes, releasedBytes } = this.#window;
     if (takenBytes - releasedBytes > this.#bufferBytes) this.#spill();
     this.#pump();
+    if (this.#window.lastSequence === 1) void this.#beat();
     // A message larger than the buffer has room when it is alone.
     await this.#released.until(this.#window.takenBytes - Math.max(this.#bufferBytes, bytes.length));
     // Without this a loop over send() would keep the event loop, and so the connection, from its turn until
@@ -229,7 +239,33 @@ export class Client implements AsyncDisposable {
     if (this.#isOver || this.#state.at === "waiting") return;
     for (let parcel = this.#next(); parcel !== undefined; parcel = this.#next()) {
       if (this.#state.at === "idle") this.#become({ at: "connecting" });
-      this.#deliver(parcel, this.#attempt);
+      this.#hasSpoken = true;
+      void this.#deliver(parcel, this.#attempt);
+    }
+  }
+
+  /** Lets a client that has nothing more to say for now be heard of. Whoever names no run keeps none from being taken
+   *  for lost. */
+  async #beat(): Promise<void> {
+    if (this.#speaker.runId === "") return;
+    while (await this.#sleepsOn(heartbeatMs)) {
+      const isSilent = !this.#hasSpoken;
+      this.#hasSpoken = false;
+      const isBusy = this.#unacknowledged > 0 || this.#state.at === "waiting" || this.#closing !== undefined;
+      if (!isSilent || isBusy) continue;
+      const { senderId } = this;
+      const envelope = { bytes: encodeHeartbeat(this.#speaker), senderId, firstSequence: 0, count: 0 };
+      await this.#deliver({ envelope, cut: emptyCut }, this.#attempt);
+    }
+  }
+
+  /** Returns false when the client is over. Keeps no process alive. */
+  async #sleepsOn(ms: number): Promise<boolean> {
+    try {
+      await this.#clock.sleep(ms, this.#gaveUp.signal, false);
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -248,8 +284,8 @@ export class Client implements AsyncDisposable {
     };
   }
 
-  #deliver(parcel: Parcel, attempt: number): void {
-    void this.#radio.send(parcel.envelope).then(
+  #deliver(parcel: Parcel, attempt: number): Promise<void> {
+    return this.#radio.send(parcel.envelope).then(
       (receipt) => {
         if (attempt === this.#attempt && !this.#isOver) this.#delivered(parcel, receipt);
       },

@@ -61,6 +61,11 @@ export function encodeEnvelope(speaker: Speaker, cut: Cut): Uint8Array {
   return Buffer.concat([head, ...cut.messages]);
 }
 
+/** What keeps the run of an idle client from being taken for lost. */
+export function encodeHeartbeat({ senderId, runId }: Speaker): Uint8Array {
+  return Envelope.encode({ ...emptyEnvelope, senderId, runId }).finish();
+}
+
 function encode(message: MonitoringMessage): Uint8Array {
   try {
     // Copied into Node's pool: small arrays of their own, freed in no order, would fragment the memory.

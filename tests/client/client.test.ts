@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { CollectorError } from "../../src/base/errors.js";
 import { Client } from "../../src/client/client.js";
 import type { ClientOptions, ClientState, RejectedMessage } from "../../src/client/options.js";
+import { Envelope } from "../../src/model/envelope.js";
 import { resourceInfo, sample } from "../support/builders.js";
 import { FakeClock } from "../support/fake-clock.js";
 import { FakeRadio, settled } from "../support/fake-radio.js";
@@ -105,6 +106,57 @@ test("after a break it waits, and resends what is not acknowledged with the same
   radio.acknowledge();
   await client.flush();
   t.is(client.state.at, "connected");
+  await client.abort();
+});
+
+test("an idle client of a run is heard of every 30 s, once it has sent a message", async (t) => {
+  const { client, radio, clock } = open({ runId: "run" });
+  const pass = async (): Promise<void> => {
+    clock.advance(30_000);
+    await settled();
+  };
+  await pass();
+  t.deepEqual(radio.heard, []);
+
+  await client.send(sample(1));
+  await pass();
+  t.is(radio.heard.length, 1); // which waits for its acknowledgement
+  await pass();
+  t.is(radio.heard.length, 1);
+  radio.acknowledge();
+  await pass();
+  const heartbeat = Envelope.fromPartial({ senderId: client.senderId, runId: "run" });
+  t.deepEqual(radio.heard.slice(1), [heartbeat]);
+  await pass();
+  t.is(radio.heard.length, 2); // one waits for its acknowledgement at most
+  radio.acknowledge();
+  await settled();
+  await pass();
+  t.deepEqual(radio.heard.slice(2), [heartbeat]);
+
+  radio.break();
+  await settled();
+  t.is(client.state.at, "waiting");
+  clock.advance(50);
+  await settled();
+  await pass();
+  radio.acknowledge();
+  await settled();
+  t.is(client.state.at, "connected");
+  t.deepEqual(client.counts, { sent: 1, acknowledged: 1, rejected: 0, spooled: 0, lost: 0 });
+
+  const closed = client.close();
+  radio.acknowledge();
+  await closed;
+  t.is(radio.heard.at(-1)?.closingNote?.lastSequence, 1n);
+  t.is(clock.sleeping, 0);
+});
+
+test("a client without a run has no heartbeat", async (t) => {
+  const { client, clock } = open();
+  await client.send(sample(1));
+
+  t.deepEqual(clock.sleeps, []);
   await client.abort();
 });
 

@@ -26,7 +26,7 @@ unlessSkipped(
     for (let n = 1; n < total; n += 1) {
       await client.send(resourceInfo({ timestamp: at(n / 1_000) }));
       if (n === total / 4) {
-        await server.stop("immediate");
+        await server.stop();
         // What is sent meanwhile waits.
         void waitUntil("the collector waits for the server", () =>
           collector.stderr.includes("cannot be written"),

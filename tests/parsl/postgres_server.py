@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 def programs() -> pathlib.Path | None:
     """Where the server's programs are: Debian keeps them out of the PATH."""
-    newest = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    of_debian = pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = sorted((path.parent for path in of_debian), key=lambda path: int(path.parent.name))
     found = shutil.which("initdb")
     return newest[-1] if newest else pathlib.Path(found).parent if found else None
 

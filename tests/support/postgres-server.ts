@@ -1,5 +1,6 @@
-import { execFile, execFileSync, spawnSync } from "node:child_process";
-import { chownSync, readdirSync } from "node:fs";
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -7,6 +8,7 @@ import { Client } from "pg";
 
 import type { Scope } from "./scope.js";
 import { temporaryDirectory } from "./temporary-directory.js";
+import { waitUntil, within } from "./wait.js";
 
 const run = promisify(execFile);
 
@@ -15,7 +17,8 @@ const debian = "/usr/lib/postgresql";
 
 function programs(): string | undefined {
   try {
-    const newest = readdirSync(debian).sort((a, b) => Number(b) - Number(a))[0];
+    const folders = readdirSync(debian).sort((a, b) => Number(b) - Number(a));
+    const newest = folders.find((folder) => existsSync(join(debian, folder, "bin", "initdb")));
     if (newest !== undefined) return join(debian, newest, "bin");
   } catch {
     // Not Debian.
@@ -28,16 +31,22 @@ export function whyNoPostgres(): string | undefined {
   return programs() === undefined ? "PostgreSQL is not installed; apt-get install postgresql" : undefined;
 }
 
+/** Runs a server until its own stdin ends. */
+const untilStdinEnds = '"$@" <&- & server=$!; cat > /dev/null; kill -QUIT $server; wait $server';
+
 /** A server of the tests' own, on a socket in a directory of its own. */
 export class PostgresServer {
   readonly #programs: string;
   readonly #directory: string;
   readonly #user: { readonly uid?: number; readonly gid?: number };
+  readonly #settings: readonly string[];
   #databases = 0;
+  #end: () => Promise<void> = () => Promise.resolve();
 
-  private constructor(directory: string) {
+  private constructor(directory: string, settings: readonly string[]) {
     this.#programs = programs() ?? "";
     this.#directory = directory;
+    this.#settings = settings;
     // The server refuses to run as root.
     if (process.getuid?.() === 0) {
       const [uid, gid] = ["-u", "-g"].map((flag) =>
@@ -54,46 +63,48 @@ export class PostgresServer {
 
   /** Runs one until the scope ends. `settings`, as ["fsync=on"], come beside those that make it fast. */
   static async start(t: Scope, settings: readonly string[] = []): Promise<PostgresServer> {
-    const server = new PostgresServer(temporaryDirectory(t));
-    await server.#run("initdb", [
-      ...["--pgdata", server.#data, "--username", "postgres", "--auth", "trust"],
-      ...["--no-sync", "--encoding", "UTF8", "--locale", "C"],
-    ]);
+    const directory = temporaryDirectory(t);
     // A crash of a test machine costs nothing: no test asks for what is on the disk then.
-    const all = [
-      "listen_addresses=",
-      `unix_socket_directories=${server.#directory}`,
-      "fsync=off",
-      ...settings,
-    ];
-    server.#options = all.flatMap((setting) => ["-c", `'${setting}'`]).join(" ");
+    const quick = ["listen_addresses=", `unix_socket_directories=${directory}`, "fsync=off"];
+    const server = new PostgresServer(directory, [...quick, ...settings]);
+    const initdb = ["--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C"];
+    await run(join(server.#programs, "initdb"), ["--pgdata", server.#data, "--no-sync", ...initdb], {
+      ...server.#user,
+      cwd: directory,
+    });
     await server.start();
     t.teardown(() => server.stop());
     return server;
   }
 
-  #options = "";
-
   /** Starts it again after a stop. */
   async start(): Promise<void> {
-    const log = join(this.#directory, "log");
-    await this.#run("pg_ctl", [
-      "start",
-      "--wait",
-      "--pgdata",
-      this.#data,
-      "--log",
-      log,
-      "--options",
-      this.#options,
-    ]);
+    const command = [join(this.#programs, "postgres"), "-D", this.#data];
+    const settings = this.#settings.flatMap((setting) => ["-c", setting]);
+    // A shell ends it when this process is gone, however that ends.
+    const shell = spawn("sh", ["-c", untilStdinEnds, "sh", ...command, ...settings], {
+      ...this.#user,
+      cwd: this.#directory,
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    const ended = once(shell, "close");
+    this.#end = async () => {
+      shell.stdin.end();
+      await within("the end of PostgreSQL", ended);
+    };
+    await waitUntil("PostgreSQL takes connections", async () => {
+      try {
+        await this.execute(this.url("postgres"), "SELECT 1");
+        return true;
+      } catch {
+        return false;
+      }
+    });
   }
 
-  /** "immediate" is as a crash: nothing is written back, and every connection breaks. */
-  async stop(mode: "fast" | "immediate" = "immediate"): Promise<void> {
-    await this.#run("pg_ctl", ["stop", "--wait", "--mode", mode, "--pgdata", this.#data]).catch(
-      () => undefined,
-    );
+  /** Stops it as a crash does: nothing is written back, and every connection breaks. */
+  async stop(): Promise<void> {
+    await this.#end();
   }
 
   /** The URL of a database. */
@@ -122,9 +133,5 @@ export class PostgresServer {
 
   get #data(): string {
     return join(this.#directory, "data");
-  }
-
-  async #run(program: string, args: readonly string[]): Promise<void> {
-    await run(join(this.#programs, program), args, { ...this.#user, cwd: this.#directory });
   }
 }

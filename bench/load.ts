@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 
 import { credentials, makeGenericClientConstructor, type ClientDuplexStream } from "@grpc/grpc-js";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
@@ -14,7 +15,7 @@ import type { BenchCollector } from "./processes.js";
 import { quantiles, type Quantiles } from "./report.js";
 
 /** Unacknowledged envelopes of a stream, as every client of ours has. */
-const windowEnvelopes = 8;
+export const windowEnvelopes = 8;
 
 /** After this a stream sends nothing new, in ms: on a busy machine a figure comes from fewer messages, not later. */
 const defaultLongestMs = 4_000;
@@ -36,6 +37,8 @@ export interface Load {
   readonly runs?: number;
   /** After this a stream sends nothing new, in ms. Default: 4,000 (`defaultLongestMs`). */
   readonly longestMs?: number;
+  /** Unacknowledged envelopes of a stream. Default: 8 (`windowEnvelopes`). */
+  readonly window?: number;
 }
 
 export interface LoadFigures {
@@ -50,7 +53,7 @@ export interface LoadFigures {
 /** Sends as fast as acknowledgements come, from requests that are made beforehand: this process costs next to
  *  nothing meanwhile. All is committed when it resolves. */
 export async function saturate(collector: BenchCollector, load: Load): Promise<LoadFigures> {
-  const queues = requestsOf(load);
+  const queues = envelopesOf(load).map((envelopes) => envelopes.map(requestOf));
   const cpu = collector.cpuSeconds();
   const began = performance.now();
   const until = began + (load.longestMs ?? defaultLongestMs);
@@ -58,7 +61,9 @@ export async function saturate(collector: BenchCollector, load: Load): Promise<L
     openClient(collector.address),
   );
   const sent = await Promise.all(
-    queues.map((requests, index) => sendAll(openStream(clients[index % clients.length]), requests, until)),
+    queues.map((requests, index) =>
+      sendAll(openStream(clients[index % clients.length]), requests, until, load.window ?? windowEnvelopes),
+    ),
   );
   clients.forEach((client) => client.close());
   const seconds = (performance.now() - began) / 1000;
@@ -77,7 +82,8 @@ export async function paced(
   database: string,
   { messages, perSecond }: { readonly messages: number; readonly perSecond: number },
 ): Promise<{ readonly ackMs: Quantiles; readonly visibleMs: Quantiles }> {
-  const [requests = []] = requestsOf({ mix: "resource", messages, streams: 1, envelopeMessages: 1 });
+  const [envelopes = []] = envelopesOf({ mix: "resource", messages, streams: 1, envelopeMessages: 1 });
+  const requests = envelopes.map(requestOf);
   const reader = new Database(database, { readonly: true });
   const count = reader.prepare("SELECT coalesce(max(rowid), 0) FROM resource").pluck();
   const before = count.get() as number;
@@ -112,14 +118,24 @@ export async function paced(
   return { ackMs: quantiles(acked), visibleMs: quantiles(seen) };
 }
 
-/** The requests of each stream. Envelopes go to the streams in turn, so messages of one task come from several
+/** Streams that are open and say nothing. Returns what closes them. */
+export function openSilent(address: string, count: number): () => Promise<void> {
+  const clients = Array.from({ length: count }, () => openClient(address));
+  const streams = clients.map((client) => openStream(client).resume());
+  return async () => {
+    await Promise.all(streams.map((stream) => once(stream.end(), "end")));
+    clients.forEach((client) => client.close());
+  };
+}
+
+/** The envelopes of each stream. Envelopes go to the streams in turn, so messages of one task come from several
  *  senders, as the submitting process and the workers are. */
-function requestsOf(load: Load): Buffer[][] {
+export function envelopesOf(load: Load): Uint8Array[][] {
   const { mix, messages, streams, envelopeMessages, first = 0, runId = "bench", runs = 1 } = load;
   const senders = Array.from({ length: streams }, () => ({
     senderId: randomBytes(16).toString("hex"),
     next: 1,
-    requests: [] as Buffer[],
+    envelopes: [] as Uint8Array[],
   }));
   let turn = 0;
   let waiting: Uint8Array[] = [];
@@ -135,8 +151,7 @@ function requestsOf(load: Load): Buffer[][] {
       }),
     );
     for (const message of waiting) head.tag(6, WireType.LengthDelimited).bytes(message);
-    const request = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(head.finish());
-    sender.requests.push(Buffer.from(request.finish()));
+    sender.envelopes.push(head.finish());
     sender.next += waiting.length;
     waiting = [];
   };
@@ -145,7 +160,12 @@ function requestsOf(load: Load): Buffer[][] {
     if (waiting.length === envelopeMessages) cut();
   }
   cut();
-  return senders.map(({ requests }) => requests);
+  return senders.map(({ envelopes }) => envelopes);
+}
+
+/** A StreamMessagesRequest. */
+function requestOf(envelope: Uint8Array): Buffer {
+  return Buffer.from(new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(envelope).finish());
 }
 
 type Stream = ClientDuplexStream<Buffer, StreamMessagesResponse>;
@@ -177,7 +197,7 @@ interface Sent {
   readonly messages: number;
 }
 
-function sendAll(stream: Stream, requests: readonly Buffer[], until: number): Promise<Sent> {
+function sendAll(stream: Stream, requests: readonly Buffer[], until: number, window: number): Promise<Sent> {
   const sent: number[] = [];
   const delays: number[] = [];
   let messages = 0;
@@ -185,7 +205,7 @@ function sendAll(stream: Stream, requests: readonly Buffer[], until: number): Pr
     const fill = (): void => {
       while (
         sent.length < requests.length &&
-        sent.length - delays.length < windowEnvelopes &&
+        sent.length - delays.length < window &&
         performance.now() < until
       ) {
         sent.push(performance.now());

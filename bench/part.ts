@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -71,7 +71,9 @@ export async function runPython<Figures>(
   ...options: readonly string[]
 ): Promise<Figures> {
   const path = fileURLToPath(new URL(`../../bench/parsl/${script}`, import.meta.url));
-  const { stdout } = await promisify(execFile)(python, [path, ...options], { timeout: longestMs });
+  // Parsl starts programs of its own by their names.
+  const env = { ...process.env, PATH: `${dirname(python)}${delimiter}${process.env["PATH"] ?? ""}` };
+  const { stdout } = await promisify(execFile)(python, [path, ...options], { timeout: longestMs, env });
   return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as Figures;
 }
 

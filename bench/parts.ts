@@ -1,9 +1,14 @@
 import { measureAgent } from "./agent.js";
+import { measureGrowth } from "./growth.js";
 import { measureIngest, measureLatency, measureShapes } from "./ingest.js";
+import { measureLeak } from "./leak.js";
+import { measureMemory } from "./memory.js";
 import type { Part } from "./part.js";
 import { measurePostgres } from "./postgres.js";
+import { measureScaling } from "./scaling.js";
 import { measureStreams } from "./streams.js";
 import { measureTransports } from "./transports-report.js";
+import { measureClose, measureWorkflow } from "./workflow.js";
 
 /** All parts by name, in the order in which they are measured and told. */
 export const parts: Readonly<Record<string, Part>> = {
@@ -32,6 +37,21 @@ export const parts: Readonly<Record<string, Part>> = {
     minutes: 6,
     measure: measureTransports,
   },
+  workflow: {
+    about: "real Parsl programs of no-op apps, without monitoring, with ours, with Parsl's",
+    minutes: 5,
+    measure: measureWorkflow,
+  },
+  close: {
+    about: "how long a hub takes to close, idle and with messages on their way, and what is left",
+    minutes: 2,
+    measure: measureClose,
+  },
+  memory: {
+    about: "100 senders at full speed while the database is locked; idle with 50 silent streams",
+    minutes: 3,
+    measure: measureMemory,
+  },
   streams: {
     about: "10,000 streams open on one collector, each a message every 30 s",
     minutes: 2,
@@ -41,5 +61,20 @@ export const parts: Readonly<Record<string, Part>> = {
     about: "128 workers of 100 tasks/s each through one agent, without samples and with them",
     minutes: 3,
     measure: measureAgent,
+  },
+  growth: {
+    about: "rate and restart with 0, 1 and 10 million rows in the file, of one run and of 1,000",
+    minutes: 6,
+    measure: measureGrowth,
+  },
+  scaling: {
+    about: "up to 1,000,000 tasks in a run, 10,000 senders, 1,000 runs in a file",
+    minutes: 30,
+    measure: measureScaling,
+  },
+  leak: {
+    about: "memory of collector, agent and drain while 10 million messages pass",
+    minutes: 40,
+    measure: measureLeak,
   },
 };

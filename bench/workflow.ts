@@ -1,0 +1,124 @@
+import { runPython, scaled, type Setting } from "./part.js";
+import { median, rounded, times, type Findings, type Target } from "./report.js";
+
+/** Programs of no-op apps, and how much slower than without monitoring each may be. */
+const programs = [
+  { name: "htex, a sample each 30 s", tasks: 300, executor: "htex", interval: 30, most: 1.5 },
+  { name: "htex, no samples between", tasks: 300, executor: "htex", interval: 0, most: 1.4 },
+  { name: "threads", tasks: 2_000, executor: "threads", interval: 30, most: 1.5 },
+] as const;
+
+/** Fewer take less time than it takes to look at the clock twice. */
+const leastTasks = 40;
+
+/** What bench/parsl/workflow.py prints. */
+interface WorkflowFigures {
+  readonly off_tasks_per_s: number;
+  /** Medians, as multiples of the time without monitoring. */
+  readonly times_slower: Readonly<Record<"floor" | "ours" | "parsl", number>>;
+  /** The same of each round. */
+  readonly rounds: Readonly<Record<"ours" | "parsl", readonly number[]>>;
+}
+
+/** Real Parsl programs, without monitoring and with it. */
+export async function measureWorkflow(setting: Setting): Promise<Findings> {
+  const rows = [["program", "apps", "without, apps/s", "floor", "ours", "of the rounds", "Parsl's"]];
+  const targets: Target[] = [];
+  const ratios: Record<string, number> = {};
+  const panels = [];
+  for (const { name, tasks, executor, interval, most } of programs) {
+    const count = String(scaled(tasks, setting, leastTasks));
+    setting.say(`${count} apps, ${name}: without monitoring, with ours, with Parsl's`);
+    const found = await runPython<WorkflowFigures>(
+      setting,
+      "workflow.py",
+      ...[count, "--executor", executor, "--interval", String(interval)],
+      ...["--rounds", String(setting.rounds), "--with-parsl"],
+    );
+    const { floor, ours, parsl } = found.times_slower;
+    rows.push([
+      name,
+      count,
+      rounded(found.off_tasks_per_s),
+      times(floor),
+      times(ours),
+      `${Math.min(...found.rounds.ours).toFixed(1)} to ${Math.max(...found.rounds.ours).toFixed(1)}`,
+      times(parsl),
+    ]);
+    targets.push({
+      figure: `no-op apps, ${name}: slower than without`,
+      wanted: `≤ ${times(most)}`,
+      found: `${times(ours)}; Parsl's ${times(parsl)}`,
+      isMet: ours <= most,
+    });
+    ratios[`${name}: Parsl's slowness by ours`] = parsl / ours;
+    panels.push({
+      title: `No-op apps, ${name}: times slower than without monitoring (less is better)`,
+      bars: [
+        { label: "ours", value: ours, text: times(ours), isOurs: true },
+        { label: "Parsl's", value: parsl, text: times(parsl), isOurs: false },
+      ],
+    });
+  }
+  return { tables: [{ title: "Programs of no-op apps, two workers", rows }], targets, ratios, panels };
+}
+
+/** Messages that a busy hub still holds when it is closed. */
+const heldMessages = 20_000;
+
+/** Longest close of an idle hub, in seconds. */
+const mostIdleSeconds = 1;
+
+/** What bench/parsl/close.py prints. */
+interface CloseFigures {
+  readonly seconds: number;
+  readonly rows: number;
+  /** Processes that are there after the close. */
+  readonly left: number;
+}
+
+/** How long a hub takes to close: with nothing to do, and with messages that are on their way. */
+export async function measureClose(setting: Setting): Promise<Findings> {
+  const held = scaled(heldMessages, setting);
+  const rows = [["hub", "messages on their way", "close", "rows", "processes left"]];
+  const targets: Target[] = [];
+  for (const count of [0, held]) {
+    const found: Record<"ours" | "parsl", CloseFigures[]> = { ours: [], parsl: [] };
+    for (let round = 1; round <= setting.rounds; round += 1) {
+      for (const whose of ["ours", "parsl"] as const) {
+        setting.say(`close of ${whose} with ${String(count)} messages, round ${String(round)}`);
+        found[whose].push(await runPython<CloseFigures>(setting, "close.py", whose, String(count)));
+      }
+    }
+    const of = (whose: "ours" | "parsl") => ({
+      seconds: median(found[whose].map(({ seconds }) => seconds)),
+      rows: Math.min(...found[whose].map((one) => one.rows)),
+      left: Math.max(...found[whose].map(({ left }) => left)),
+    });
+    for (const [whose, name] of [
+      ["ours", "ours"],
+      ["parsl", "Parsl's"],
+    ] as const) {
+      // prettier-ignore
+      const one = of(whose);
+      rows.push([name, rounded(count), `${one.seconds.toFixed(2)} s`, rounded(one.rows), String(one.left)]);
+    }
+    const ours = of("ours");
+    targets.push(
+      count === 0
+        ? {
+            figure: "close of an idle hub",
+            wanted: `≤ ${String(mostIdleSeconds)} s`,
+            found: `${ours.seconds.toFixed(2)} s`,
+            isMet: ours.seconds <= mostIdleSeconds,
+          }
+        : {
+            figure: `close with ${rounded(count)} messages on their way`,
+            wanted: "all stored, nothing left behind",
+            found: `${rounded(ours.rows)} rows, ${String(ours.left)} processes left`,
+            isMet: ours.rows === count && ours.left === 0,
+          },
+    );
+  }
+  return { tables: [{ title: "Close of a hub", rows }], targets };
+}

@@ -1,10 +1,14 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import test from "ava";
 
-import { connect } from "../../src/index.js";
+import { connect, subscribe } from "../../src/index.js";
 import { at, resourceInfo, runId, taskInfo, workflowEnd, workflowStart } from "../support/builders.js";
 import { startCollector, type RunningCollector } from "../support/collector.js";
 import { PostgresServer, readPostgres, sharedPostgres, whyNoPostgres } from "../support/postgres.js";
 import { runToEnd } from "../support/run.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { waitUntil } from "../support/wait.js";
 
@@ -159,5 +163,56 @@ unlessSkipped(
     t.is(away.exit, 1);
     t.regex(away.stderr, /read database postgresql:\/\/postgres@.*; see whether the server runs/);
     t.notRegex([collector.database, collector.stderr, status.stdout, away.stderr].join(), /hush/);
+  },
+);
+
+unlessSkipped(
+  `a subscriber of one collector, and a sink that follows another, hear of what both store, once and in order${reason}`,
+  async (t) => {
+    const database = await shared().newDatabase();
+    const file = join(temporaryDirectory(t), "messages.jsonl");
+    const [one, other] = [
+      await startCollector(t, { database }),
+      await startCollector(t, { database, args: ["--sink", `jsonl=${file}`] }),
+    ];
+    const stop = new AbortController();
+    const heard: string[] = [];
+    let isListening = false;
+    const subscriber = (async () => {
+      for await (const { messages } of subscribe({ address: one.address, signal: stop.signal })) {
+        isListening = true;
+        heard.push(...messages.map(({ senderId, sequence }) => `${senderId}:${String(sequence)}`));
+      }
+    })().catch(() => undefined);
+    t.teardown(async () => {
+      stop.abort();
+      await subscriber;
+    });
+    await waitUntil("the subscriber has a position", () => isListening);
+
+    const clients = [one, other].map(({ address }) => connect({ address, runId, bufferBytes: 2_000 }));
+    await Promise.all(
+      clients.map(async (client, taskId) => {
+        for (let n = 0; n < 300; n += 1) await client.send(resourceInfo({ taskId, timestamp: at(n) }));
+        await client.close();
+      }),
+    );
+
+    await waitUntil("600 messages have been told", () => heard.length >= 600);
+    t.is(new Set(heard).size, 600);
+    const bySender = Map.groupBy(heard, (name) => name.split(":")[0]);
+    for (const names of bySender.values()) {
+      t.deepEqual(
+        names.map((name) => Number(name.split(":")[1])),
+        Array.from({ length: 300 }, (_, n) => n + 1),
+      );
+    }
+    await other.stop();
+    const lines = readFileSync(file, "utf8").trim().split("\n");
+    const told = lines.flatMap((line) => {
+      const { sender_id: sender, sequence } = JSON.parse(line) as { sender_id: string; sequence?: number };
+      return sequence === undefined ? [] : [`${sender}:${String(sequence)}`];
+    });
+    t.deepEqual(told, heard);
   },
 );

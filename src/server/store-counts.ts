@@ -38,14 +38,19 @@ export class StoreCounts {
   readonly #commitSeconds: Bins;
   readonly #batchMessages: Bins;
   readonly #lagSeconds: Bins;
-  /** Messages of the group that is not yet committed, by their places in `#messages`. */
-  readonly #pending = new Map<number, number>();
+  /** The first of the places in `#messages` of each radio. */
+  readonly #radioPlaces: ReadonlyMap<string, number>;
+  /** Messages of the group that is not yet committed, as in `#messages`. */
+  readonly #pending: Float64Array;
   /** The times of those that are new rows, in microseconds since 1970. */
   #pendingTimes: number[] = [];
 
   /** `memory` is that of the counts that these are to share; by default they have their own. */
   constructor(radios: readonly string[], memory?: SharedArrayBuffer) {
     this.radios = [...radios, otherRadio];
+    this.#radioPlaces = new Map(
+      this.radios.map((name, place) => [name, place * kinds.length * outcomes.length]),
+    );
     const messages = this.radios.length * kinds.length * outcomes.length;
     const lengths = [messages, ...[bounds.commit, bounds.batch, bounds.lag].map(lengthOf)];
     const bytes = lengths.reduce((sum, length) => sum + length, 0) * Float64Array.BYTES_PER_ELEMENT;
@@ -57,6 +62,7 @@ export class StoreCounts {
       return numbers;
     }) as [Float64Array, Float64Array, Float64Array, Float64Array];
     this.#messages = counts;
+    this.#pending = new Float64Array(messages);
     this.#commitSeconds = new Bins(bounds.commit, commit);
     this.#batchMessages = new Bins(bounds.batch, batch);
     this.#lagSeconds = new Bins(bounds.lag, lag);
@@ -65,7 +71,7 @@ export class StoreCounts {
   /** One more message of the group. */
   add(radio: string, kind: string, outcome: MessageOutcome): void {
     const place = this.#place(radio, kind, outcome);
-    this.#pending.set(place, (this.#pending.get(place) ?? 0) + 1);
+    this.#pending[place] = (this.#pending[place] ?? 0) + 1;
   }
 
   /** One of them is a new row, and has a time of its own. */
@@ -75,17 +81,18 @@ export class StoreCounts {
 
   /** The group was rolled back. */
   discard(): void {
-    this.#pending.clear();
+    this.#pending.fill(0);
     this.#pendingTimes = [];
   }
 
   /** The group is on the disk. */
   commit(seconds: number, nowMicros: number): void {
     let batch = 0;
-    for (const [place, count] of this.#pending) {
+    this.#pending.forEach((count, place) => {
+      if (count === 0) return;
       batch += count;
       this.#messages[place] = (this.#messages[place] ?? 0) + count;
-    }
+    });
     this.#commitSeconds.add(seconds);
     this.#batchMessages.add(batch);
     // A clock that is ahead of ours makes no negative lag, which a sum could not bear.
@@ -122,9 +129,9 @@ export class StoreCounts {
   }
 
   #place(radio: string, kind: string, outcome: MessageOutcome): number {
-    const radioPlace = this.radios.includes(radio) ? this.radios.indexOf(radio) : this.radios.length - 1;
+    const radioPlace = this.#radioPlaces.get(radio) ?? this.#radioPlaces.get(otherRadio) ?? 0;
     const kindPlace = kindPlaces.get(kind) ?? kinds.length - 1;
-    return (radioPlace * kinds.length + kindPlace) * outcomes.length + outcomes.indexOf(outcome);
+    return radioPlace + kindPlace * outcomes.length + outcomes.indexOf(outcome);
   }
 }
 
@@ -143,8 +150,8 @@ class Bins {
   }
 
   add(value: number): void {
-    const found = this.#bounds.findIndex((bound) => value <= bound);
-    const bin = found < 0 ? this.#bounds.length : found;
+    let bin = 0;
+    while (bin < this.#bounds.length && value > (this.#bounds[bin] ?? Infinity)) bin += 1;
     const sum = this.#bounds.length + 1;
     this.#numbers[bin] = (this.#numbers[bin] ?? 0) + 1;
     this.#numbers[sum] = (this.#numbers[sum] ?? 0) + value;

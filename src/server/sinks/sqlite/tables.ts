@@ -138,8 +138,13 @@ export class Tables {
   }
 
   #say(merged: MergedValues, from: number, values: readonly SqlValue[], at: Micros): boolean {
-    for (const value of values) if (typeof value === "string") this.#characters += value.length;
-    return say(merged, from, values, at);
+    let changed = false;
+    for (let index = 0; index < values.length; index += 1) {
+      const value = values[index] ?? null;
+      if (typeof value === "string") this.#characters += value.length;
+      if (merged.say(from + index, value, at)) changed = true;
+    }
+    return changed;
   }
 
   #count(run: Run, [failed, completed]: readonly [number, number]): void {
@@ -266,14 +271,6 @@ export class Tables {
       this.#statements.putTryVersions.run(run.row, taskId, tryId, versions, null, null, null);
     }
   }
-}
-
-function say(merged: MergedValues, from: number, values: readonly SqlValue[], at: Micros): boolean {
-  let changed = false;
-  values.forEach((value, index) => {
-    if (merged.say(from + index, value, at)) changed = true;
-  });
-  return changed;
 }
 
 function upsert(table: string, key: readonly string[], others: readonly string[]): string {

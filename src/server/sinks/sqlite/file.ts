@@ -78,7 +78,8 @@ export function prepareFile(
   // Only a new file takes the page size: 8 KiB instead of 4 store 1.4 times as many rows a second.
   db.pragma("page_size = 8192");
   const journalMode = String(db.pragma(`journal_mode = ${wanted}`, { simple: true }));
-  db.pragma("wal_autocheckpoint = 1000");
+  // Pages. At 1,000, the default, the pages that each group changes are written back and synchronised twice as often.
+  db.pragma("wal_autocheckpoint = 4000");
   db.pragma(`synchronous = ${options.durability === "full" ? "FULL" : "NORMAL"}`);
   // As Parsl has it: a status may come before its workflow.
   db.pragma("foreign_keys = OFF");

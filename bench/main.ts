@@ -116,13 +116,21 @@ async function check(files: readonly string[]): Promise<void> {
 }
 
 function write(files: readonly string[]): void {
-  const record = mergeResults(read(recordPath), readAll(files));
+  const record = mergedRecord(files);
   writeFileSync(recordPath, asJson(record));
   for (const template of templates) {
     writeFileSync(join(root, "docs", basename(template)), pageOf(readFileSync(template, "utf8"), record));
   }
   for (const part of record.parts.filter(hasChart)) {
     writeFileSync(join(root, "docs", chartName(part.part)), chartOf(part));
+  }
+}
+
+function mergedRecord(files: readonly string[]): Results {
+  try {
+    return mergeResults(read(recordPath), readAll(files));
+  } catch (cause) {
+    throw new BadOption((cause as Error).message, { cause });
   }
 }
 

@@ -43,7 +43,7 @@ class KeySet {
   }
 
   add(...tuple: readonly unknown[]): void {
-    this.#tuples.set(tuple.join("\n"), tuple);
+    this.#tuples.set(tuple.join("\0"), tuple); // no text has a NUL here
   }
 
   get columns(): KeyColumns {

@@ -2,7 +2,7 @@
  *  inputs have not changed costs nothing. Runs on any Node >= 20, with Node's own modules only.
  *
  *  usage: node scripts/setup.mjs [--no-build] */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { compile, isCompiled } from "./lib/build.mjs";
@@ -79,6 +79,9 @@ function dependenciesOf(manifest, node) {
 }
 
 async function installPythonPackages() {
+  if (lstatSync(join(root, ".venv"), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    throw new Problem("make .venv: it is a link to another place's, which would be emptied; remove the link");
+  }
   // An environment knows its own place: one that was moved is made anew.
   if (!existsSync(venvPython) || !isDone("venv", hashOf({}))) {
     const python = findPython();

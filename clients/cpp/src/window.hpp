@@ -50,7 +50,8 @@ class Window {
   std::size_t left() const { return messages_.size(); }
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::uint64_t last_sequence() const { return acknowledged_ + messages_.size(); }
-  bool is_idle() const { return on_the_way_.empty() && messages_.empty(); }
+  /** Nothing waits, and something was sent: what a sender without messages is silent about nobody waits for. */
+  bool is_idle() const { return on_the_way_.empty() && messages_.empty() && last_sequence() > 0; }
 
   /** Everything is acknowledged, the closing note too. A sender without messages need not say it. */
   bool is_closed() const { return closing_ && (note_acknowledged_ || last_sequence() == 0); }

@@ -7,7 +7,17 @@
  *  `npm run interop` runs: the clients in other languages, whose tools take minutes. */
 import { endChildrenWithUs, toldToEnd } from "./lib/child.mjs";
 import { sumOf } from "./lib/counts.mjs";
-import { ava, checks, interop, parslsOwn, pytest, pythonPackage, types, visualize } from "./lib/steps.mjs";
+import {
+  ava,
+  checks,
+  interop,
+  parslsOwn,
+  pytest,
+  pythonPackage,
+  pythonWithoutHub,
+  types,
+  visualize,
+} from "./lib/steps.mjs";
 
 /** How often a long run says how far it is, in ms. */
 const progressMs = 20_000;
@@ -32,7 +42,7 @@ await Promise.all(
     : [
         [...checks(), ava({ fast }), pythonPackage(), ...(clients ? [interop()] : [])],
         [python, ...morePython],
-        [...parslsOwn(), visualize()],
+        [...parslsOwn(), visualize(), pythonWithoutHub()],
       ]
   ).map(runInTurn),
 );

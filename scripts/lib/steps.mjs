@@ -71,10 +71,9 @@ const inPythonTests = (name) => `python/tests/${name}`;
 /** Files of python/tests that take about as long as all others together. */
 const longPythonTests = ["test_shutdown.py", "test_workflows.py"].map(inPythonTests);
 
-/** Those of the package for users without a hub. */
-const packageTests = ["test_package.py", "test_client.py", "test_subscribe.py", "test_attach.py"].map(
-  inPythonTests,
-);
+/** Those that need no hub: of the wheel, and of what a program without a kernel calls. */
+const packageTests = ["test_package.py"].map(inPythonTests);
+const withoutHubTests = ["test_client.py", "test_subscribe.py", "test_attach.py"].map(inPythonTests);
 
 /** The tests of the hub and its radio. They are counted as two parts, so that one knows how far they are; a new file is
  *  among the rest. In a fast run only those that start no programs: of the encoding.
@@ -85,15 +84,21 @@ export function pytest({ fast }) {
     ofPython("pytest python: long ones", longPythonTests),
     ofPython("pytest python: the rest", [
       "python/tests",
-      ...[...longPythonTests, ...packageTests].map((path) => `--ignore=${path}`),
+      ...[...longPythonTests, ...packageTests, ...withoutHubTests].map((path) => `--ignore=${path}`),
     ]),
   ];
 }
 
-/** The tests of the Python package without a hub: its wheel, its client, executors without a kernel.
+/** The tests of the Python package without a hub: of its wheel.
  *  @returns {Step} */
 export function pythonPackage() {
   return ofPython("pytest python: package", packageTests);
+}
+
+/** And of its client, its subscriber and executors without a kernel.
+ *  @returns {Step} */
+export function pythonWithoutHub() {
+  return ofPython("pytest python: no hub", withoutHubTests);
 }
 
 /** The clients in other languages, each built by its own tools; a language without them here is skipped by name.

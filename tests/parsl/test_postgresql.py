@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -27,13 +28,13 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    # The server's user must be able to reach it, and its socket's name is short.
-    directory = tmp_path_factory.mktemp("pg")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)
-    with postgres_server(directory / "s") as url:
-        yield url
+def endpoint() -> Iterator[str]:
+    # Not below pytest's own, which it keeps from other users, and so from the server's. Its name is short, for
+    # there is a socket in it.
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory:
+        os.chmod(directory, 0o755)
+        with postgres_server(pathlib.Path(directory, "s")) as url:
+            yield url
 
 
 def test_a_workflow_is_in_postgresql_and_parsl_visualize_shows_it(

@@ -184,19 +184,18 @@ async fn an_idle_client_of_a_run_is_heard_of_after_30_s() {
     client.send(sample(1)).await.unwrap();
     client.flush(PATIENCE).await.unwrap();
 
-    for _ in 0..2 {
-        // Time passes at once, and stands still for no longer: a paused clock runs ahead of what a socket brings.
-        pause();
-        advance(Duration::from_secs(30)).await;
-        resume();
-        timeout(PATIENCE, collector.heard.notified()).await.unwrap();
-    }
+    // Time passes at once, and stands still for no longer: a paused clock runs ahead of what a socket brings. And once only:
+    // a ping may be on its way by then, and be given up when as much time passes again.
+    pause();
+    advance(Duration::from_secs(30)).await;
+    resume();
+    timeout(PATIENCE, collector.heard.notified()).await.unwrap();
     client.close(PATIENCE).await.unwrap();
 
     let stored = collector.stored.lock().unwrap();
     let sender_id = stored.heartbeats[0].sender_id.clone();
     let heartbeat = Envelope { sender_id, run_id: "run".into(), ..Envelope::default() };
-    assert_eq!(stored.heartbeats, [heartbeat.clone(), heartbeat]);
+    assert_eq!(stored.heartbeats, [heartbeat]);
     assert_eq!(stored.last_sequence, Some(1));
     assert_eq!(client.counters().acknowledged, 1);
 }

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    # Not below pytest's own, which it keeps from other users, and so from the server's. Its name is short, for
-    # there is a socket in it.
+    # Not below pytest's own, which it keeps from other users, and so from the server's. Its name is short,
+    # for there is a socket in it.
     with tempfile.TemporaryDirectory(prefix="pg-") as directory:
         os.chmod(directory, 0o755)
         with postgres_server(pathlib.Path(directory, "s")) as url:

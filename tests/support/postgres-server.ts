@@ -109,7 +109,9 @@ export class PostgresServer {
 
   /** The URL of a database. */
   url(database: string, user = "postgres"): string {
-    return `postgresql://${user}@/${database}?host=${encodeURIComponent(this.#directory)}`;
+    const port = this.#settings.find((setting) => setting.startsWith("port="));
+    const options = [`host=${encodeURIComponent(this.#directory)}`, ...(port === undefined ? [] : [port])];
+    return `postgresql://${user}@/${database}?${options.join("&")}`;
   }
 
   /** Makes an empty database and returns its URL. */

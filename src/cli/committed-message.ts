@@ -9,7 +9,7 @@ export function committedMessage(committed: CommittedMessage): StoredMessage {
   const { senderId, sequence, runId, hostname, message, rejectedReason } = committed;
   const value = message?.kind?.value as Record<string, unknown> | undefined;
   const told = message === undefined ? {} : wordsOf(message);
-  const kind = message === undefined ? "UNREADABLE" : kindName(message);
+  const kind = kindName(message);
   const isRejected = rejectedReason !== "";
   return {
     kind: (isRejected ? "REJECTED" : kind) as StoredKind,

@@ -12,7 +12,7 @@ export const kindNames: Readonly<Record<string, string>> = {
   unreadableMessage: "UNREADABLE",
 };
 
-/** Parsl's name for the kind of a message. */
-export function kindName({ kind }: MonitoringMessage): string {
-  return kindNames[kind?.$case ?? ""] ?? "UNKNOWN";
+/** Parsl's name for the kind of a message; of bytes that are none it is that of an UnreadableMessage. */
+export function kindName(message: MonitoringMessage | undefined): string {
+  return kindNames[message === undefined ? "unreadableMessage" : (message.kind?.$case ?? "")] ?? "UNKNOWN";
 }

@@ -59,7 +59,7 @@ export function linesOf({ envelope: bytes, rejections, radio, committedAt }: Log
       run_id: runId,
       ...(runId !== context.runId && { envelope_run_id: context.runId }),
       ...common,
-      kind: known === undefined ? "UNREADABLE" : kindName(known),
+      kind: kindName(known),
       ...(message === undefined ? { bytes: Buffer.from(part).toString("base64") } : { message }),
       ...(rejected !== undefined && { rejected }),
     };

@@ -132,7 +132,7 @@ class Filter {
   }
 
   #isWanted({ runId, message }: CommittedMessage): boolean {
-    const kind = message === undefined ? "UNREADABLE" : kindName(message);
+    const kind = kindName(message);
     return (
       (this.#kinds.size === 0 || this.#kinds.has(kind)) &&
       (this.#runIds.size === 0 || this.#runIds.has(runId))

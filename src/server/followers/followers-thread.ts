@@ -60,7 +60,6 @@ try {
       await sink[Symbol.asyncDispose]();
     }),
   );
-  tell({ ended: true });
 } catch (cause) {
   tell({ failed: reasonOf(cause) });
 }

@@ -22,8 +22,7 @@ export type FromFollowers =
   | { readonly opened: true }
   | { readonly failed: string }
   | { readonly next: { readonly sink: string; readonly after: number; readonly mostBytes: number } }
-  | { readonly stored: { readonly sink: string; readonly position: number } }
-  | { readonly ended: true };
+  | { readonly stored: { readonly sink: string; readonly position: number } };
 
 /** What it is answered. */
 export type ToFollowers =

@@ -71,7 +71,7 @@ class NatsStream implements FollowingSink {
 
   #publish(stream: JetStreamClient, message: CommittedMessage): Promise<unknown> {
     const { prefix, isJson } = this.#options;
-    const kind = message.message === undefined ? "UNREADABLE" : kindName(message.message);
+    const kind = kindName(message.message);
     const bytes =
       message.message === undefined ? new Uint8Array() : MonitoringMessage.encode(message.message).finish();
     const about = headers();

@@ -280,7 +280,7 @@ export class GroupWriter {
 }
 
 function kindOf(message: ReceivedEnvelope["messages"][number]): string {
-  return "unreadable" in message ? "UNREADABLE" : kindName(message);
+  return kindName("unreadable" in message ? undefined : message);
 }
 
 function runIdIn(message: Parameters<typeof factsOf>[0] | undefined): string | undefined {

@@ -41,6 +41,11 @@ const sources = {
   message: "Whoever reads it has the package alone: import from parsl-collector.",
 };
 
+const beyondApi = {
+  regex: "^\\.\\./(?!(\\.\\./)*view/api\\.js)",
+  message: "The page knows the collector by its API alone: import types from view/api.ts.",
+};
+
 /** Globals of Node that the scripts use. */
 const nodeGlobals = [
   "clearInterval",
@@ -57,7 +62,7 @@ export default tseslint.config(
   { ignores: ["build/", "src/gen/", ".venv/", "demo-run/", "coverage/"] },
   eslint.configs.recommended,
   {
-    files: ["**/*.ts"],
+    files: ["**/*.ts", "**/*.tsx"],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
@@ -85,6 +90,7 @@ export default tseslint.config(
   place("src/server/**", gen, oneRadio, client, cli),
   place("src/server/collector.ts", gen, client, cli), // it opens the receivers
   place("src/cli/**", gen),
+  place("src/web/**", beyondApi),
   place("src/index.ts", gen, server, cli),
   place("clients/**", sources),
 );

@@ -12,16 +12,21 @@ const folders = ["src", "tests", "bench", "clients/typescript"];
 
 /** Whether build/ is what these sources compile to. */
 export function isCompiled() {
-  return existsSync(join(root, "build", "src", "cli", "main.js")) && isDone("build", hashOfSources());
+  const made = ["src/cli/main.js", "web/index.html"].every((path) => existsSync(join(root, "build", path)));
+  return made && isDone("build", hashOfSources());
 }
 
-/** Compiles the TypeScript; with errors in it too, as far as it goes. */
+/** Compiles the TypeScript and bundles the page; with errors in it too, as far as it goes. */
 export async function compile() {
   const hash = hashOfSources();
   removeOutputWithoutSource();
   const tsc = join("node_modules", "typescript", "bin", "tsc");
-  const ended = await runToEnd(nodePath(), [tsc, "-b"], { boundSeconds });
-  if (ended.code === 0) markDone("build", hash);
+  const ended = await runToEnd(nodePath(), [tsc, "-b", ".", "src/web"], { boundSeconds });
+  if (ended.code !== 0) return ended;
+  // Late: on a fresh clone this module is loaded before esbuild is there.
+  const { buildWeb } = await import("./web.mjs");
+  await buildWeb();
+  markDone("build", hash);
   return ended;
 }
 

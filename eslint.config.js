@@ -42,7 +42,7 @@ const sources = {
 };
 
 const beyondApi = {
-  regex: "^\\.\\./(?!(\\.\\./)*view/api\\.js)",
+  regex: "/(agent|base|cli|client|gen|model|radios|server|spool)/|/view/(?!api\\.js)",
   message: "The page knows the collector by its API alone: import types from view/api.ts.",
 };
 

@@ -3,8 +3,13 @@ import { timestampOf } from "../model/time.js";
 import { readEnvelope } from "./envelope-reader.js";
 import type { LogEntry } from "./message-log.js";
 
+/** A message with its bytes as they came, also where they are no message that we know. */
+export interface LoggedMessage extends CommittedMessage {
+  readonly bytes: Uint8Array;
+}
+
 /** The messages of an entry, each with what the log knows of it. */
-export function messagesIn({ envelope: bytes, rejections, committedAt }: LogEntry): CommittedMessage[] {
+export function messagesIn({ envelope: bytes, rejections, committedAt }: LogEntry): LoggedMessage[] {
   const envelope = readEnvelope(bytes);
   if ("invalid" in envelope || envelope.sequences === undefined) return [];
   const { senderId, context, sequences } = envelope;
@@ -19,6 +24,7 @@ export function messagesIn({ envelope: bytes, rejections, committedAt }: LogEntr
       committedAt: timestampOf(committedAt),
       message,
       rejectedReason: rejections.get(sequence) ?? "",
+      bytes: envelope.bytesOf(index),
     };
   });
 }

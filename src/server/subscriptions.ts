@@ -3,8 +3,8 @@ import { kindName, kindNames } from "../model/kinds.js";
 import type { Principal } from "../model/principal.js";
 import type { CommittedMessage, SubscribeRequest, SubscribeResponse } from "../model/subscription.js";
 import { messagesIn } from "./committed-messages.js";
+import { readBehind } from "./log-following.js";
 import type { LogEntry, LogSpan, MessageLog } from "./message-log.js";
-import { nextCommit } from "./next-commit.js";
 
 /** Bytes of envelopes that a subscriber is given at once, but for a single one that is larger: what a slow one may
  *  have here. All else of its stays in the store. */
@@ -46,16 +46,10 @@ export class Subscriptions {
       let told = at;
       yield { position: positionOf(span, at), messages: [] };
       while (!signal.aborted) {
-        await this.#checkIsKept(span, at);
-        // Before the look: what is committed during it wakes us too.
-        const committed = nextCommit(this.#log, signal);
-        const entries = await this.#log.read(at, readBytes);
+        const { entries, span: now, missed } = await readBehind(this.#log, at, readBytes, signal);
+        if (missed || now.id !== span.id) throw gone(positionOf(span, at));
         const last = entries.at(-1);
-        if (last === undefined) {
-          await committed.promise;
-          continue;
-        }
-        committed.forget();
+        if (last === undefined) continue;
         at = last.position;
         const messages = await filter.messagesOf(entries);
         if (messages.length === 0 && at - told < silentEntries) continue;
@@ -65,12 +59,6 @@ export class Subscriptions {
     } finally {
       this.#open -= 1;
     }
-  }
-
-  /** One who reads more slowly than is written may find that what comes next is gone. */
-  async #checkIsKept(span: LogSpan, at: number): Promise<void> {
-    const now = await this.#log.span();
-    if (now.id !== span.id || at < now.from) throw gone(positionOf(span, at));
   }
 }
 

@@ -3,8 +3,8 @@ import { Worker } from "node:worker_threads";
 
 import { CollectorError, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
+import { readBehind } from "../log-following.js";
 import type { MessageLog, Positions } from "../message-log.js";
-import { nextCommit } from "../next-commit.js";
 import type { FollowersData, FromFollowers, SinkOption, ToFollowers } from "./messages.js";
 
 /** How often a sink's position is written to the database, in ms: what was stored since is told again after a crash. */
@@ -148,18 +148,10 @@ export class Followers implements AsyncDisposable {
     mostBytes: number;
   }): Promise<void> {
     try {
-      for (;;) {
-        const committed = nextCommit(this.#log, this.#stop.signal);
-        const { from } = await this.#log.span();
-        const entries = await this.#log.read(after, mostBytes);
-        if (entries.length > 0 || after < from) {
-          committed.forget();
-          this.#worker.postMessage({ entries: { sink, from, entries } } satisfies ToFollowers);
-          return;
-        }
-        await committed.promise;
-        if (this.#stop.signal.aborted) return;
-      }
+      const { entries, span, missed } = await readBehind(this.#log, after, mostBytes, this.#stop.signal);
+      if (this.#stop.signal.aborted) return;
+      const from = missed ? span.from : after;
+      this.#worker.postMessage({ entries: { sink, from, entries } } satisfies ToFollowers);
     } catch (cause) {
       // The store is closed, or cannot be read any more, which ends the collector by itself.
       if (this.#stop.signal.aborted) return;

@@ -3,10 +3,9 @@ import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 
 import { CollectorError, reasonOf } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
-import { MonitoringMessage } from "../../model/messages.js";
 import { kindName } from "../../model/kinds.js";
-import type { CommittedMessage } from "../../model/subscription.js";
 import { jsonOfMessage } from "../../model/message-json.js";
+import type { LoggedMessage } from "../committed-messages.js";
 import type { FollowedGroup, FollowingSink, FollowingSinkKind } from "./sink.js";
 
 /** Messages that are published and not yet acknowledged. */
@@ -69,11 +68,10 @@ class NatsStream implements FollowingSink {
     await this.#connection?.close();
   }
 
-  #publish(stream: JetStreamClient, message: CommittedMessage): Promise<unknown> {
+  #publish(stream: JetStreamClient, message: LoggedMessage): Promise<unknown> {
     const { prefix, isJson } = this.#options;
     const kind = kindName(message.message);
-    const bytes =
-      message.message === undefined ? new Uint8Array() : MonitoringMessage.encode(message.message).finish();
+    const { bytes } = message;
     const about = headers();
     about.set("Parsl-Sender", message.senderId);
     about.set("Parsl-Sequence", String(message.sequence));

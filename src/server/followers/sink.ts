@@ -1,6 +1,5 @@
 import type { Logger } from "../../base/logger.js";
-import type { CommittedMessage } from "../../model/subscription.js";
-import { messagesIn } from "../committed-messages.js";
+import { messagesIn, type LoggedMessage } from "../committed-messages.js";
 import type { LogEntry } from "../message-log.js";
 
 /** A kind of sink that follows a collector's database: what a module that brings one exports as `sink`. docs/SINKS.md
@@ -28,14 +27,14 @@ export interface FollowingSink extends AsyncDisposable {
 export class FollowedGroup {
   /** Envelopes, as the log has them: with them come senders' closing notes and losses. */
   readonly entries: readonly LogEntry[];
-  #messages: readonly CommittedMessage[] | undefined;
+  #messages: readonly LoggedMessage[] | undefined;
 
   constructor(entries: readonly LogEntry[]) {
     this.entries = entries;
   }
 
   /** Their messages, those that were rejected among them. */
-  get messages(): readonly CommittedMessage[] {
+  get messages(): readonly LoggedMessage[] {
     this.#messages ??= this.entries.flatMap(messagesIn);
     return this.#messages;
   }

@@ -1,0 +1,190 @@
+import { AriaComponent, GridComponent, LegendComponent, TooltipComponent } from "echarts/components";
+import { init, use, type ECElementEvent, type EChartsCoreOption, type EChartsType } from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { useEffect, useRef, useSyncExternalStore, useState, type JSX, type ReactNode } from "react";
+
+import type { TaskState, Time } from "../view/api.js";
+import type { Zone } from "./format.js";
+import { stateNames } from "./states.js";
+
+use([AriaComponent, GridComponent, LegendComponent, TooltipComponent, CanvasRenderer]);
+
+interface ChartProps {
+  /** What it shows, in a sentence, for those who do not see it. */
+  readonly label: string;
+  /** Made with the colours of `useColors`; its series are replaced, the rest is merged. */
+  readonly option: EChartsCoreOption;
+  /** In px. */
+  readonly height?: number;
+  readonly onClick?: (event: ECElementEvent) => void;
+  /** The same as a table; made when it is opened. */
+  readonly table?: () => ReactNode;
+}
+
+/** A chart in the page's own theme, as wide as its place. */
+export function Chart({ label, option, height = 260, onClick, table }: ChartProps): JSX.Element {
+  const box = useRef<HTMLDivElement>(null);
+  const chart = useRef<EChartsType>(undefined);
+  const click = useRef(onClick);
+  click.current = onClick;
+  const colors = useColors();
+
+  useEffect(() => {
+    if (box.current === null) return;
+    const made = init(box.current);
+    made.on("click", (event) => click.current?.(event));
+    const observer = new ResizeObserver(() => made.resize());
+    observer.observe(box.current);
+    chart.current = made;
+    return () => {
+      observer.disconnect();
+      made.dispose();
+    };
+  }, []);
+
+  useEffect(() => {
+    chart.current?.setOption({ ...basis(colors), ...option }, { replaceMerge: ["series"], lazyUpdate: true });
+  }, [option, colors]);
+
+  return (
+    <figure className="chart">
+      <div ref={box} role="img" aria-label={label} style={{ height }} />
+      {table === undefined ? null : <Disclosure summary="As a table">{table}</Disclosure>}
+    </figure>
+  );
+}
+
+/** What is made only once it is opened. */
+export function Disclosure({
+  summary,
+  children,
+}: {
+  readonly summary: string;
+  readonly children: () => ReactNode;
+}): JSX.Element {
+  const [open, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{summary}</summary>
+      {open ? children() : null}
+    </details>
+  );
+}
+
+/** The theme's colours for what is drawn on a canvas, which knows no CSS variables. */
+export interface Colors {
+  readonly page: string;
+  readonly text: string;
+  readonly muted: string;
+  readonly line: string;
+  readonly accent: string;
+  readonly bad: string;
+  readonly good: string;
+  readonly states: Readonly<Record<TaskState, string>>;
+}
+
+const darkTheme = matchMedia("(prefers-color-scheme: dark)");
+let colors = readColors();
+
+/** Changes, and is another object, only with the theme. */
+export function useColors(): Colors {
+  return useSyncExternalStore(subscribeColors, () => colors);
+}
+
+function subscribeColors(listener: () => void): () => void {
+  const changed = (): void => {
+    colors = readColors();
+    listener();
+  };
+  darkTheme.addEventListener("change", changed);
+  return () => darkTheme.removeEventListener("change", changed);
+}
+
+function readColors(): Colors {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+  return {
+    page: read("page"),
+    text: read("text"),
+    muted: read("muted"),
+    line: read("line"),
+    accent: read("accent"),
+    bad: read("bad"),
+    good: read("good"),
+    states: Object.fromEntries(stateNames.map((state) => [state, read(`state-${state}`)])) as Record<
+      TaskState,
+      string
+    >,
+  };
+}
+
+function basis({ page, text, line }: Colors): EChartsCoreOption {
+  return {
+    animation: false,
+    useUTC: true, // see TimeScale
+    textStyle: { color: text, fontFamily: "system-ui, sans-serif" },
+    tooltip: tooltip({ page, text, line }),
+  };
+}
+
+/** Drawn on the canvas: nothing in it is taken for HTML. */
+export function tooltip({ page, text, line }: Pick<Colors, "page" | "text" | "line">): object {
+  return {
+    trigger: "axis",
+    renderMode: "richText",
+    confine: true,
+    backgroundColor: page,
+    borderColor: line,
+    textStyle: { color: text, fontSize: 12 },
+  };
+}
+
+/** An axis of values in the theme's colours. */
+export function axis({ text, muted, line }: Colors): object {
+  return {
+    axisLine: { lineStyle: { color: muted } },
+    axisLabel: { color: text },
+    nameTextStyle: { color: text },
+    splitLine: { lineStyle: { color: line } },
+  };
+}
+
+/** Where times are on an axis, so that its round ticks are round in the file's zone: ECharts knows only UTC and the
+ *  browser's zone. The offset is that of one time, so that no hour is twice in a night when clocks are put back. */
+export class TimeScale {
+  readonly #zone: Zone;
+  readonly #offset: number;
+
+  constructor(zone: Zone, from: Time) {
+    this.#zone = zone;
+    this.#offset = zone.offset(from);
+  }
+
+  /** Where a time is on the axis. */
+  place(at: Time): number {
+    return at + this.#offset;
+  }
+
+  /** The time at a place of the axis. */
+  at(place: number): Time {
+    return place - this.#offset;
+  }
+
+  axis(colors: Colors): object {
+    return {
+      type: "time",
+      ...axis(colors),
+      splitLine: { show: false },
+      axisLabel: { color: colors.text, hideOverlap: true, formatter: (place: number) => this.tick(place) },
+    };
+  }
+
+  /** A tick's label: as short as says it. */
+  tick(place: number): string {
+    const at = this.at(place);
+    const clock = this.#zone.clock(at);
+    if (at % 1000 !== 0) return this.#zone.milliseconds(at);
+    if (clock === "00:00:00") return this.#zone.time(at).slice(5, 10);
+    return clock.endsWith(":00") ? clock.slice(0, 5) : clock;
+  }
+}

@@ -1,0 +1,7 @@
+import type { JSX } from "react";
+
+import { Page } from "../page.js";
+
+export default function Runs(): JSX.Element {
+  return <Page title="Runs">runs</Page>;
+}

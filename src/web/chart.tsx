@@ -1,5 +1,12 @@
 import { AriaComponent, GridComponent, LegendComponent, TooltipComponent } from "echarts/components";
-import { init, use, type ECElementEvent, type EChartsCoreOption, type EChartsType } from "echarts/core";
+import {
+  connect,
+  init,
+  use,
+  type ECElementEvent,
+  type EChartsCoreOption,
+  type EChartsType,
+} from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 import { useEffect, useRef, useSyncExternalStore, useState, type JSX, type ReactNode } from "react";
 
@@ -17,22 +24,42 @@ interface ChartProps {
   /** In px. */
   readonly height?: number;
   readonly onClick?: (event: ECElementEvent) => void;
+  /** Called after the user has zoomed, with where the first axis now begins and ends. */
+  readonly onZoom?: (from: number, to: number) => void;
+  /** Charts of one group show what is at one time together. */
+  readonly group?: string;
   /** The same as a table; made when it is opened. */
   readonly table?: () => ReactNode;
 }
 
 /** A chart in the page's own theme, as wide as its place. */
-export function Chart({ label, option, height = 260, onClick, table }: ChartProps): JSX.Element {
+export function Chart({
+  label,
+  option,
+  height = 260,
+  onClick,
+  onZoom,
+  group,
+  table,
+}: ChartProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<EChartsType>(undefined);
-  const click = useRef(onClick);
-  click.current = onClick;
+  const heard = useRef({ onClick, onZoom });
+  heard.current = { onClick, onZoom };
   const colors = useColors();
 
   useEffect(() => {
     if (box.current === null) return;
     const made = init(box.current);
-    made.on("click", (event) => click.current?.(event));
+    made.on("click", (event) => heard.current.onClick?.(event));
+    made.on("datazoom", () => {
+      const [zoom] = made.getOption()["dataZoom"] as { startValue: number; endValue: number }[];
+      if (zoom !== undefined) heard.current.onZoom?.(zoom.startValue, zoom.endValue);
+    });
+    if (group !== undefined) {
+      made.group = group;
+      connect(group);
+    }
     const observer = new ResizeObserver(() => made.resize());
     observer.observe(box.current);
     chart.current = made;
@@ -40,7 +67,7 @@ export function Chart({ label, option, height = 260, onClick, table }: ChartProp
       observer.disconnect();
       made.dispose();
     };
-  }, []);
+  }, [group]);
 
   useEffect(() => {
     chart.current?.setOption({ ...basis(colors), ...option }, { replaceMerge: ["series"], lazyUpdate: true });
@@ -81,6 +108,7 @@ export interface Colors {
   readonly bad: string;
   readonly good: string;
   readonly states: Readonly<Record<TaskState, string>>;
+  readonly apps: readonly string[];
 }
 
 const darkTheme = matchMedia("(prefers-color-scheme: dark)");
@@ -115,6 +143,7 @@ function readColors(): Colors {
       TaskState,
       string
     >,
+    apps: ["0", "1", "2", "3", "4", "5", "6"].map((index) => read(`app-${index}`)),
   };
 }
 

@@ -9,8 +9,8 @@ export function count(value: number): string {
 }
 
 /** With its noun, as "1 task" or "12,345 tasks". */
-export function counted(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+export function counted(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
 }
 
 /** Three digits that matter, as "0.0123", "4.57" or "1,230". */

@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   serve: async () => (await import("./serve.js")).addServe,
   agent: async () => (await import("./agent.js")).addAgent,
   status: async () => (await import("./status.js")).addStatus,
+  why: async () => (await import("./why.js")).addWhy,
   prune: async () => (await import("./prune.js")).addPrune,
   tail: async () => (await import("./tail.js")).addTail,
   rejected: async () => (await import("./rejected.js")).addRejected,

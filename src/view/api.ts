@@ -299,6 +299,7 @@ export interface Finding {
     | "out-of-memory"
     | "wall-time"
     | "lost-node"
+    | "lost-worker"
     | "dependency"
     | "environment"
     | "retry-helped"
@@ -310,7 +311,7 @@ export interface Finding {
   readonly title: string;
   /** More sentences: what is known, and what to do. */
   readonly detail: readonly string[];
-  /** How many tasks it is about, and the first 20 of them. */
+  /** How many tasks it is about, and the first 20 of them; a block without tasks has none. */
   readonly count: number;
   readonly tasks: readonly number[];
   readonly groups: Readonly<

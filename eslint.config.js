@@ -90,6 +90,7 @@ export default tseslint.config(
   place("src/server/**", gen, oneRadio, client, cli),
   place("src/server/collector.ts", gen, client, cli), // it opens the receivers
   place("src/why/**", gen, client, server, cli),
+  place("src/view/**", gen, client, oneRadio, cli),
   place("src/cli/**", gen),
   place("src/web/**", beyondApi),
   place("src/index.ts", gen, server, cli),

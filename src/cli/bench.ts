@@ -9,12 +9,13 @@ import { fileURLToPath } from "node:url";
 
 import { Option, type Command } from "commander";
 
+import { counted, digits } from "../base/counted.js";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { connect } from "../client/connect.js";
 import type { Message } from "../client/message.js";
 import { nowMicros, timestampOf } from "../model/time.js";
 import { parseCount } from "./count.js";
-import { counted, digits, jsonOf, printing, table } from "./data.js";
+import { jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseSeconds } from "./seconds.js";
 import { withoutSettings } from "./settings.js";

@@ -2,8 +2,9 @@ import { resolve } from "node:path";
 
 import { InvalidArgumentError, type Command } from "commander";
 
+import { counted } from "../base/counted.js";
 import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
-import { counted, inColour, jsonOf, printing } from "./data.js";
+import { inColour, jsonOf, printing } from "./data.js";
 import type { Check } from "./doctor/check.js";
 import { checkAgentHome, checkClock, checkListen, checkNode, checkSqlite } from "./doctor/machine.js";
 import { checkCollector, checkRadio } from "./doctor/reach.js";

@@ -11,6 +11,7 @@ type AddCommand = (program: Command) => void;
  *  starts one, takes half the time to start. */
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   serve: async () => (await import("./serve.js")).addServe,
+  view: async () => (await import("./view.js")).addView,
   agent: async () => (await import("./agent.js")).addAgent,
   status: async () => (await import("./status.js")).addStatus,
   why: async () => (await import("./why.js")).addWhy,

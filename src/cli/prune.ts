@@ -1,9 +1,10 @@
 import { Option, type Command } from "commander";
 
+import { counted, digits } from "../base/counted.js";
 import { compact, type Compacted } from "../server/sinks/sqlite/compact.js";
 import { defaultKeepLedgerMs, openForPruning, prune, type Pruned } from "../server/sinks/sqlite/prune.js";
 import { parseAge } from "./age.js";
-import { counted, digits, jsonOf, printing, table } from "./data.js";
+import { jsonOf, printing, table } from "./data.js";
 import { fileOf } from "./database-option.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseSeconds } from "./seconds.js";

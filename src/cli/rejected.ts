@@ -1,12 +1,13 @@
 import { InvalidArgumentError, type Command } from "commander";
 
+import { counted, digits } from "../base/counted.js";
 import { CollectorError } from "../base/errors.js";
 import { readMessage } from "../server/envelope-reader.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readRejected, type KeptRejected } from "../server/sinks/sqlite/rejected.js";
 import { blockThread, SqliteWriter } from "../server/sinks/sqlite/writer.js";
 import { fileOf } from "./database-option.js";
-import { counted, digits, jsonOf, printing, table } from "./data.js";
+import { jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
 interface RejectedOptions {

@@ -5,10 +5,11 @@ import { createGunzip } from "node:zlib";
 
 import type { Command } from "commander";
 
+import { counted } from "../base/counted.js";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { readLine, type ReadLine } from "../server/json-lines.js";
 import { blockThread, SqliteWriter } from "../server/sinks/sqlite/writer.js";
-import { counted, jsonOf, printing } from "./data.js";
+import { jsonOf, printing } from "./data.js";
 import { databaseOf } from "./database-option.js";
 import { exitCodes } from "./exit-codes.js";
 import { parseTimezone } from "./timezone-option.js";

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 
 import { Option, type Command } from "commander";
 
+import { counted, digits } from "../base/counted.js";
 import { systemDisk } from "../base/disk.js";
 import type { CollectorError } from "../base/errors.js";
 import { openLogger } from "../base/logger.js";
@@ -13,7 +14,7 @@ import { openSink } from "../server/sinks/open.js";
 import { leftIn, sendLeft, type ForeignFile, type LeftSegment } from "../spool/left.js";
 import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./access-options.js";
 import { databaseNamed } from "./database-option.js";
-import { counted, digits, jsonOf, printing, table } from "./data.js";
+import { jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 
 interface SpoolCommandOptions extends ClientAccessOptions {

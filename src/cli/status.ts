@@ -1,15 +1,17 @@
 import type { Command } from "commander";
 
+import { counted, digits } from "../base/counted.js";
 import { CollectorError } from "../base/errors.js";
-import { RunState, type RunStatus, type SenderStatus } from "../model/status.js";
+import type { RunStatus, SenderStatus } from "../model/status.js";
 import { nowMicros } from "../model/time.js";
 import type { SinkStatus } from "../server/sinks/sink.js";
 import { isPostgresUrl, withoutSecrets } from "../server/sinks/postgresql/url.js";
+import { whatLacks } from "../server/sinks/sqlite/completeness.js";
 import { readPruned, type PrunedBefore } from "../server/sinks/sqlite/prune.js";
 import { openForReading } from "../server/sinks/sqlite/reading.js";
 import { readStatus } from "../server/sinks/sqlite/status.js";
 import { databaseOf } from "./database-option.js";
-import { counted, digits, jsonOf, printing, table } from "./data.js";
+import { jsonOf, printing, table } from "./data.js";
 import { exitCodes } from "./exit-codes.js";
 import { heardAt, stateNames } from "./run-text.js";
 
@@ -63,27 +65,12 @@ async function printStatus(database: string, { run = "", json }: StatusOptions):
   } finally {
     db.close();
   }
-  const lacks = whatLacks(status, pruned);
+  const lacks = whatLacks(status, pruned.length > 0);
   const complete = lacks.length === 0;
   process.stdout.write(
     json ? `${jsonOf(asJson(status, lacks, pruned))}\n` : `${asText(status, lacks, pruned)}\n`,
   );
   return complete ? exitCodes.done : exitCodes.notComplete;
-}
-
-/** Why the messages of these runs are not all known to be stored; nothing when they are. */
-function whatLacks({ runs, senders, total }: SinkStatus, pruned: readonly PrunedBefore[]): string[] {
-  const lacks: string[] = [];
-  if (senders.length === 0 && pruned.length === 0) lacks.push("no message has come");
-  const running = runs.filter(({ state }) => state === RunState.RUNNING).length;
-  const lost = runs.filter(({ state }) => state === RunState.LOST).length;
-  const open = senders.filter(({ closed }) => !closed).length;
-  if (running > 0) lacks.push(`${counted(running, "run")} still running`);
-  if (lost > 0) lacks.push(`${counted(lost, "run")} lost before the end`);
-  if (total !== undefined && total.missing > 0n) lacks.push(`${counted(total.missing, "message")} missing`);
-  if (total !== undefined && total.lost > 0n) lacks.push(`${counted(total.lost, "message")} lost`);
-  if (open > 0) lacks.push(`${counted(open, "sender")} without a last word`);
-  return lacks;
 }
 
 function asText(status: SinkStatus, lacks: readonly string[], pruned: readonly PrunedBefore[]): string {

@@ -1,5 +1,6 @@
 import type { Overview } from "../server/sinks/sqlite/overview.js";
-import { counted, digits, table } from "./data.js";
+import { counted, digits } from "../base/counted.js";
+import { table } from "./data.js";
 import { heardAt, stateNames } from "./run-text.js";
 
 /** Over how long the rate is told, in ms. */

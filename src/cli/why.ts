@@ -1,11 +1,12 @@
 import type Database from "better-sqlite3";
 import type { Command } from "commander";
 
+import { digits } from "../base/counted.js";
 import { CollectorError } from "../base/errors.js";
 import { openParslFile } from "../server/sinks/sqlite/reading.js";
 import type { Finding, Why } from "../view/api.js";
 import { why } from "../why/why.js";
-import { digits, inColour, jsonOf, printing } from "./data.js";
+import { inColour, jsonOf, printing } from "./data.js";
 import { fileOf } from "./database-option.js";
 import { exitCodes } from "./exit-codes.js";
 

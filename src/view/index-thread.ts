@@ -1,5 +1,3 @@
-import { readlinkSync } from "node:fs";
-import { setPriority } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 
@@ -7,6 +5,7 @@ import { reasonOf } from "../base/errors.js";
 import type { IndexData, IndexReport } from "./index-messages.js";
 import { openIndexForWriting } from "./index-file.js";
 import { Indexer } from "./indexer.js";
+import { lowerPriority } from "./priority.js";
 import { Source } from "./source.js";
 
 /** How often the file is asked whether anything was committed, in ms: it costs 10 us. */
@@ -14,9 +13,6 @@ const lookMs = 100;
 
 /** Least time between two reports, in ms: whoever is told of a change asks for all that it shows again. */
 const reportMs = 250;
-
-/** Of the nice values: answers, and whatever else runs here, come first. */
-const priority = 15;
 
 /** Share of the time that indexing may take while somebody writes the file. */
 const mostBusy = 0.25;
@@ -32,15 +28,6 @@ let seen: number | undefined;
 let reportedAt = -Infinity;
 let changed = new Set<string>();
 let isBehind = true;
-
-/** Linux has priorities of single threads; elsewhere it is that of the process. */
-function lowerPriority(): void {
-  try {
-    setPriority(Number(readlinkSync("/proc/thread-self").split("/").at(-1)), priority);
-  } catch {
-    // It does as well without, only less kindly.
-  }
-}
 
 function report(message: IndexReport): void {
   parentPort?.postMessage(message);

@@ -6,13 +6,18 @@ import { guard, type PageAccess } from "./access.js";
 import { BadRequest, NotFound, type Data } from "./answers.js";
 import type { ApiError, Source, TaskColumn } from "./api.js";
 import type { Events } from "./events.js";
+import { graphOf } from "./graph.js";
 import type { Pages } from "./pages.js";
+import { resourcesOf } from "./resources.js";
 import { runDetail, runSummaries } from "./runs.js";
 import { taskColumns, taskDetail, taskPage } from "./tasks.js";
 import { timelineOf } from "./timeline.js";
+import type { WhyReports } from "./why-reports.js";
+import { workersOf } from "./workers.js";
 
 export interface RoutesParts {
   readonly data: Data;
+  readonly whyReports: WhyReports;
   readonly events: Events;
   readonly pages: Pages;
   readonly access: PageAccess;
@@ -39,7 +44,7 @@ const headers = {
 };
 
 /** The page and its API over HTTP. */
-export function routes({ data, events, pages, access, timezone, version }: RoutesParts): Hono {
+export function routes({ data, whyReports, events, pages, access, timezone, version }: RoutesParts): Hono {
   const app = new Hono();
   app.use(async (context, next) => {
     await next();
@@ -107,6 +112,28 @@ export function routes({ data, events, pages, access, timezone, version }: Route
   app.get("/api/runs/:run/tasks/:task{[0-9]+}", (context) =>
     answer(context, () => taskDetail(data, context.req.param("run"), Number(context.req.param("task")))),
   );
+  app.get("/api/runs/:run/graph", (context) =>
+    answer(context, () =>
+      graphOf(data, context.req.param("run"), oneOf(context, "level", ["task", "app"] as const)),
+    ),
+  );
+  app.get("/api/runs/:run/workers", (context) =>
+    answer(context, () =>
+      workersOf(data, context.req.param("run"), {
+        from: optionalNumber(context, "from"),
+        to: optionalNumber(context, "to"),
+        most: numberIn(context, "most", 5_000, 1, 100_000),
+      }),
+    ),
+  );
+  app.get("/api/runs/:run/resources", (context) =>
+    answer(context, () => resourcesOf(data, context.req.param("run"))),
+  );
+  app.get("/api/runs/:run/why", async (context) => {
+    const { run_id } = data.run(context.req.param("run"));
+    context.header("Cache-Control", "no-store");
+    return context.json(await whyReports.of(run_id, events.number));
+  });
   app.get("/api/events", (context) => streamEvents(context, events, data));
   app.all("/api/*", () => {
     throw new NotFound("answer: the API has no such address; see docs/VIEW.md");

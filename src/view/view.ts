@@ -18,6 +18,7 @@ import { openIndexForReading, openIndexForWriting } from "./index-file.js";
 import type { IndexData, IndexReport } from "./index-messages.js";
 import { Pages } from "./pages.js";
 import { routes } from "./routes.js";
+import { WhyReports } from "./why-reports.js";
 import { readablePath, Source } from "./source.js";
 
 export interface ViewOptions {
@@ -92,7 +93,7 @@ function openData(
   directory: string,
   logger: Logger,
   opened: (() => void | Promise<void>)[],
-): { readonly data: Data; readonly events: Events } {
+): { readonly data: Data; readonly events: Events; readonly whyReports: WhyReports } {
   const path = readablePath(database, directory);
   if (path !== database) {
     logger.warn(
@@ -123,7 +124,7 @@ function openData(
     logger.fatal({ reason: reasonOf(cause) }, "the index of the page failed");
     process.exit(1);
   });
-  return { data: new Data(source, index, timezone), events };
+  return { data: new Data(source, index, timezone), events, whyReports: new WhyReports(path) };
 }
 
 function serverOf(tls: ViewOptions["tls"]) {

@@ -11,10 +11,24 @@ export async function buildWeb() {
   const output = join(root, "build", "web");
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
+  const worker = await bundle(join(output, "assets"), "pages/graph-worker.ts");
+  // The page starts it by this address: esbuild itself does not follow `new Worker(…)`.
+  const graphWorker = `/assets/${basename(worker.script)}`;
+  const { script, cssBundle } = await bundle(join(output, "assets"), "main.tsx", { graphWorker });
+  const tags = [
+    `<script type="module" src="/assets/${basename(script)}"></script>`,
+    ...(cssBundle === undefined ? [] : [`<link rel="stylesheet" href="/assets/${basename(cssBundle)}" />`]),
+  ];
+  const page = readFileSync(join(root, "src", "web", "index.html"), "utf8");
+  writeFileSync(join(output, "index.html"), page.replace("</head>", `  ${tags.join("\n    ")}\n  </head>`));
+}
+
+/** Bundles what the entry point of src/web loads, with `constants` as globals; its script and its styles by path. */
+async function bundle(outdir, entryPoint, constants = {}) {
   const { metafile } = await build({
     absWorkingDir: join(root, "src", "web"),
-    entryPoints: ["main.tsx"],
-    outdir: join(output, "assets"),
+    entryPoints: [entryPoint],
+    outdir,
     entryNames: "[name]-[hash]",
     chunkNames: "[name]-[hash]",
     assetNames: "[name]-[hash]",
@@ -25,18 +39,16 @@ export async function buildWeb() {
     jsx: "automatic",
     minify: true,
     legalComments: "linked",
-    define: { "process.env.NODE_ENV": '"production"' },
+    define: {
+      "process.env.NODE_ENV": '"production"',
+      ...Object.fromEntries(Object.entries(constants).map(([name, value]) => [name, JSON.stringify(value)])),
+    },
     loader: { ".svg": "file", ".woff2": "file" },
     metafile: true,
     logLevel: "error",
   });
-  const entry = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === "main.tsx");
-  if (entry === undefined) throw new Error("build the page: esbuild names no output of main.tsx");
+  const entry = Object.entries(metafile.outputs).find(([, output]) => output.entryPoint === entryPoint);
+  if (entry === undefined) throw new Error(`build the page: esbuild names no output of ${entryPoint}`);
   const [script, { cssBundle }] = entry;
-  const tags = [
-    `<script type="module" src="/assets/${basename(script)}"></script>`,
-    ...(cssBundle === undefined ? [] : [`<link rel="stylesheet" href="/assets/${basename(cssBundle)}" />`]),
-  ];
-  const page = readFileSync(join(root, "src", "web", "index.html"), "utf8");
-  writeFileSync(join(output, "index.html"), page.replace("</head>", `  ${tags.join("\n    ")}\n  </head>`));
+  return { script, cssBundle };
 }

@@ -8,7 +8,15 @@ import {
   type EChartsType,
 } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { useEffect, useRef, useSyncExternalStore, useState, type JSX, type ReactNode } from "react";
+import {
+  useEffect,
+  useRef,
+  useSyncExternalStore,
+  useState,
+  type JSX,
+  type ReactNode,
+  type RefObject,
+} from "react";
 
 import type { TaskState, Time } from "../view/api.js";
 import type { Zone } from "./format.js";
@@ -28,6 +36,8 @@ interface ChartProps {
   readonly onZoom?: (from: number, to: number) => void;
   /** Charts of one group show what is at one time together. */
   readonly group?: string;
+  /** Holds ECharts' own object while the chart is there, for what its options cannot do. */
+  readonly instance?: RefObject<EChartsType | undefined>;
   /** The same as a table; made when it is opened. */
   readonly table?: () => ReactNode;
 }
@@ -40,6 +50,7 @@ export function Chart({
   onClick,
   onZoom,
   group,
+  instance,
   table,
 }: ChartProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
@@ -63,11 +74,13 @@ export function Chart({
     const observer = new ResizeObserver(() => made.resize());
     observer.observe(box.current);
     chart.current = made;
+    if (instance !== undefined) instance.current = made;
     return () => {
+      if (instance !== undefined) instance.current = undefined;
       observer.disconnect();
       made.dispose();
     };
-  }, [group]);
+  }, [group, instance]);
 
   useEffect(() => {
     chart.current?.setOption({ ...basis(colors), ...option }, { replaceMerge: ["series"], lazyUpdate: true });
@@ -176,6 +189,12 @@ export function axis({ text, muted, line }: Colors): object {
     nameTextStyle: { color: text },
     splitLine: { lineStyle: { color: line } },
   };
+}
+
+/** The ticks of an axis of bytes from 0 to `most`: round in KiB, MiB or GiB, where ECharts' own are round in tens. */
+export function byteTicks(most: number): object {
+  const interval = 2 ** Math.max(0, Math.ceil(Math.log2(most / 5)));
+  return { interval, max: Math.max(1, Math.ceil(most / interval)) * interval };
 }
 
 /** Where times are on an axis, so that its round ticks are round in the file's zone: ECharts knows only UTC and the

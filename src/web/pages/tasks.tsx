@@ -1,7 +1,248 @@
-import type { JSX } from "react";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import {
+  CellStyleModule,
+  ColumnApiModule,
+  InfiniteRowModelModule,
+  RowApiModule,
+  RowSelectionModule,
+  ScrollApiModule,
+  themeQuartz,
+  type CellKeyDownEvent,
+  type ColDef,
+  type FirstDataRenderedEvent,
+  type GridApi,
+  type SortChangedEvent,
+} from "ag-grid-community";
+import { AgGridReact, type CustomCellRendererProps } from "ag-grid-react";
+import { useEffect, useMemo, useRef, useState, type JSX } from "react";
+import { Link, useLocation, useSearchParams } from "wouter";
 
-import { Page } from "../page.js";
+import type { TaskColumn, TaskRow } from "../../view/api.js";
+import { taskAddress } from "../addresses.js";
+import { queries } from "../api.js";
+import { count, counted, duration, type Zone } from "../format.js";
+import { Page, useZone } from "../page.js";
+import { StateLabel } from "../states.js";
+import { filters, TaskFilters } from "./task-filters.js";
+import { TaskRows, type Heard } from "./task-rows.js";
+
+const modules = [
+  CellStyleModule,
+  ColumnApiModule,
+  InfiniteRowModelModule,
+  RowApiModule,
+  RowSelectionModule,
+  ScrollApiModule,
+];
+
+const theme = themeQuartz.withParams({
+  accentColor: "var(--accent)",
+  backgroundColor: "var(--page)",
+  foregroundColor: "var(--text)",
+  headerBackgroundColor: "var(--surface)",
+  headerTextColor: "var(--text)",
+  borderColor: "var(--line)",
+  fontFamily: "inherit",
+  fontSize: 13,
+  spacing: 5,
+  wrapperBorderRadius: 6,
+});
+
+/** Rows that are asked for together. Each change of the run asks anew for the blocks that are held: two or three. */
+const blockRows = 100;
+const blocksHeld = 3;
 
 export default function Tasks({ runId }: { readonly runId: string }): JSX.Element {
-  return <Page title="Tasks">{runId}</Page>;
+  const zone = useZone();
+  const [, navigate] = useLocation();
+  const [parameters, setParameters] = useSearchParams();
+  const { data: run } = useQuery(queries.run(runId));
+  const [heard, setHeard] = useState<Heard>({});
+  const grid = useRef<AgGridReact<TaskRow>>(null);
+
+  const asked = new URLSearchParams(
+    filters.flatMap((name) => parameters.getAll(name).map((value) => [name, value])),
+  );
+  const matching = asked.toString();
+  const rows = useMemo(() => {
+    const wanted = new URLSearchParams(matching);
+    return new TaskRows(
+      runId,
+      Object.fromEntries(filters.map((name) => [name, wanted.getAll(name)])),
+      setHeard,
+    );
+  }, [runId, matching]);
+
+  // News of the run invalidate this query as any other one; its answer is that the grid's rows are new. So the next news
+  // wait until the rows of these have come.
+  useQuery({
+    queryKey: ["run", runId, "rows that the grid shows"],
+    queryFn: async () => {
+      if (grid.current?.api !== undefined) await rows.refresh(grid.current.api);
+      return null;
+    },
+    placeholderData: keepPreviousData,
+  });
+
+  const columns = useMemo(() => columnsOf(runId, zone), [runId, zone]);
+  const sort = parameters.get("sort");
+  const order = parameters.get("order") === "desc" ? "desc" : "asc";
+  const [initialSort] = useState({ sort, order } as const);
+  useEffect(() => {
+    const api = grid.current?.api;
+    if (api !== undefined && !isSortedBy(api, sort, order)) sortBy(api, sort, order);
+  }, [sort, order]);
+
+  function sorted({ api }: SortChangedEvent<TaskRow>): void {
+    if (isSortedBy(api, sort, order)) return;
+    const by = api.getColumnState().find((column) => column.sort != null);
+    setParameters((now) => {
+      now.delete("sort");
+      now.delete("order");
+      if (by?.sort != null) {
+        now.set("sort", by.colId);
+        now.set("order", by.sort);
+      }
+      return now;
+    });
+  }
+
+  function open(row: TaskRow | undefined, index: number | null): void {
+    if (row === undefined) return;
+    history.replaceState({ row: index }, ""); // whoever comes back finds it where it was
+    navigate(taskAddress(runId, row.task));
+  }
+
+  return (
+    <Page title="Tasks" of={run?.workflow ?? undefined}>
+      <TaskFilters
+        run={run}
+        chosen={asked}
+        change={(change, options) =>
+          setParameters((now) => {
+            change(now);
+            return now;
+          }, options)
+        }
+      />
+      <p role="status" className="muted">
+        {heard.total === undefined
+          ? "Loading…"
+          : matching === "" || run === undefined
+            ? counted(heard.total, "task")
+            : `${count(heard.total)} of ${counted(run.tasks, "task")}`}
+      </p>
+      {heard.problem === undefined ? null : (
+        <p className="problem" role="alert">
+          {heard.problem}
+        </p>
+      )}
+      <div className="grid">
+        <AgGridReact<TaskRow>
+          ref={grid}
+          modules={modules}
+          theme={theme}
+          rowModelType="infinite"
+          datasource={rows}
+          cacheBlockSize={blockRows}
+          maxBlocksInCache={blocksHeld}
+          maxConcurrentDatasourceRequests={2}
+          blockLoadDebounceMillis={40} // while the scroll bar is dragged, blocks fly by that nobody sees
+          infiniteInitialRowCount={heard.total ?? 1}
+          getRowId={({ data }) => String(data.task)}
+          columnDefs={columns}
+          defaultColDef={columnDefaults}
+          suppressMultiSort
+          suppressCellFocus={false}
+          rowSelection={selection}
+          animateRows={false}
+          noRowsOverlayComponent={NoRows}
+          onGridReady={({ api }) => sortBy(api, initialSort.sort, initialSort.order)}
+          onSortChanged={sorted}
+          onCellKeyDown={(event) => {
+            const { data, rowIndex } = event as CellKeyDownEvent<TaskRow>;
+            if ((event.event as KeyboardEvent | null)?.key === "Enter") open(data, rowIndex);
+          }}
+          onRowDoubleClicked={({ data, rowIndex }) => open(data, rowIndex)}
+          onFirstDataRendered={restorePosition}
+        />
+      </div>
+      <p className="muted">
+        Arrow keys move, Enter opens the task. A column&rsquo;s head sorts, with Enter too.
+      </p>
+    </Page>
+  );
+}
+
+const columnDefaults: ColDef<TaskRow> = { sortable: true, resizable: true, suppressHeaderMenuButton: true };
+const selection = { mode: "singleRow", checkboxes: false, enableClickSelection: true } as const;
+
+function columnsOf(runId: string, zone: Zone): ColDef<TaskRow>[] {
+  const column = (field: TaskColumn, headerName: string, more: ColDef<TaskRow>): ColDef<TaskRow> => ({
+    field,
+    colId: field,
+    headerName,
+    ...more,
+  });
+  const time = (field: TaskColumn, name: string): ColDef<TaskRow> =>
+    column(field, name, {
+      width: 165,
+      valueFormatter: ({ data, value }) => (data === undefined ? "" : zone.time(value as number | null)),
+    });
+  const number = { type: "rightAligned" };
+  return [
+    column("task", "Task", { width: 95, ...number, cellRenderer: TaskCell, cellRendererParams: { runId } }),
+    column("app", "App", { width: 170 }),
+    column("state", "State", { width: 165, cellRenderer: StateCell }),
+    column("executor", "Executor", { width: 110 }),
+    column("block", "Block", { width: 85 }),
+    column("host", "Host", { width: 190 }),
+    time("submitted", "Submitted"),
+    time("began", "Began"),
+    time("ended", "Ended"),
+    column("seconds", "Took", {
+      width: 105,
+      ...number,
+      valueFormatter: ({ data, value }) => (data === undefined ? "" : duration(value as number | null)),
+    }),
+    column("tries", "Tries", { width: 85, ...number }),
+    column("failure", "Failure", { minWidth: 260, flex: 1 }),
+  ];
+}
+
+function TaskCell({
+  data,
+  runId,
+}: CustomCellRendererProps<TaskRow> & { readonly runId: string }): JSX.Element {
+  if (data === undefined) return <>…</>;
+  return (
+    <Link href={taskAddress(runId, data.task)} tabIndex={-1}>
+      {String(data.task)}
+    </Link>
+  );
+}
+
+function StateCell({ data }: CustomCellRendererProps<TaskRow>): JSX.Element | null {
+  return data === undefined ? null : <StateLabel state={data.state} />;
+}
+
+function NoRows(): JSX.Element {
+  return <>No task matches.</>;
+}
+
+function isSortedBy(api: GridApi<TaskRow>, sort: string | null, order: "asc" | "desc"): boolean {
+  const by = api.getColumnState().find((column) => column.sort != null);
+  return by === undefined ? sort === null : by.colId === sort && by.sort === order;
+}
+
+function sortBy(api: GridApi<TaskRow>, sort: string | null, order: "asc" | "desc"): void {
+  const state = sort === null ? [] : [{ colId: sort, sort: order }];
+  api.applyColumnState({ state, defaultState: { sort: null } });
+}
+
+function restorePosition({ api }: FirstDataRenderedEvent<TaskRow>): void {
+  const { row } = (history.state ?? {}) as { readonly row?: number };
+  if (row === undefined || row >= api.getDisplayedRowCount()) return;
+  api.ensureIndexVisible(row, "middle");
+  api.setFocusedCell(row, "task");
 }

@@ -1,0 +1,210 @@
+import { LineChart } from "echarts/charts";
+import { DataZoomInsideComponent } from "echarts/components";
+import { use } from "echarts/core";
+import { useMemo, type JSX } from "react";
+
+import type { Sample, Time, Try } from "../../view/api.js";
+import { axis, byteTicks, Chart, TimeScale, useColors, type Colors } from "../chart.js";
+import { bytes, counted, duration, figure, unknown } from "../format.js";
+import { DataTable, Panel, useZone } from "../page.js";
+
+use([LineChart, DataZoomInsideComponent]);
+
+interface Unit {
+  readonly shown: (value: number) => string;
+  /** Of an axis from 0 to `most`, where ECharts' own are not round. */
+  readonly ticks: (most: number) => object;
+}
+
+const cores: Unit = { shown: (value) => `${figure(value)} cores`, ticks: () => ({}) };
+const ofBytes: Unit = { shown: bytes, ticks: byteTicks };
+
+interface Line {
+  readonly name: string;
+  readonly points: readonly (readonly [Time, number | null])[];
+  /** Each value is of the time since the point before it, as a rate is. */
+  readonly since?: boolean;
+}
+
+/** Fewer points than this are marked. */
+const markedPoints = 60;
+/** A table of more rows is of use to nobody. */
+const tableRows = 500;
+
+/** What each try took over time. */
+export function TaskResources({ tries }: { readonly tries: readonly Try[] }): JSX.Element {
+  const some = tries.filter(({ samples }) => samples.length > 0);
+  const all = some.reduce((sum, { samples }) => sum + samples.length, 0);
+  if (all === 0) {
+    return (
+      <Panel title="Resources">
+        <p className="muted">
+          No samples: Parsl&rsquo;s resource monitoring was off, or the task ended before the first one.
+        </p>
+      </Panel>
+    );
+  }
+  const named = (one: Try, what: string): string =>
+    some.length === 1 ? what : `${what} of try ${String(one.try)}`;
+  return (
+    <div className="columns">
+      <Usage
+        title="CPU"
+        unit={cores}
+        lines={some.map((one) => ({ name: named(one, "cores in use"), points: coresOf(one), since: true }))}
+        tries={some}
+      />
+      <Usage
+        title="Memory"
+        unit={ofBytes}
+        lines={some.map((one) => ({
+          name: named(one, "resident"),
+          points: pointsOf(one, (sample) => sample.residentBytes),
+        }))}
+        tries={some}
+      />
+      <Usage
+        title="Disk"
+        unit={ofBytes}
+        lines={some.flatMap((one) => [
+          { name: named(one, "read"), points: pointsOf(one, (sample) => sample.readBytes) },
+          { name: named(one, "written"), points: pointsOf(one, (sample) => sample.writtenBytes) },
+        ])}
+        tries={some}
+      />
+    </div>
+  );
+}
+
+function Usage({
+  title,
+  unit,
+  lines,
+  tries,
+}: {
+  readonly title: string;
+  readonly unit: Unit;
+  readonly lines: readonly Line[];
+  readonly tries: readonly Try[];
+}): JSX.Element {
+  const zone = useZone();
+  const colors = useColors();
+  const option = useMemo(() => {
+    const scale = new TimeScale(zone, lines[0]?.points[0]?.[0] ?? 0);
+    return {
+      grid: { left: 8, right: 24, top: 30, bottom: 8, containLabel: true },
+      legend: {
+        type: "scroll",
+        top: 0,
+        left: 0,
+        textStyle: { color: colors.text },
+        icon: "roundRect",
+        itemHeight: 4,
+      },
+      xAxis: scale.axis(colors),
+      yAxis: {
+        ...axis(colors),
+        type: "value",
+        min: 0,
+        ...unit.ticks(most(lines)),
+        axisLabel: { color: colors.text, formatter: unit.shown },
+      },
+      tooltip: {
+        formatter: (
+          points: readonly { axisValue: number; seriesName: string; value: [number, number | null] }[],
+        ) =>
+          [
+            zone.milliseconds(scale.at(points[0]?.axisValue ?? 0)),
+            ...points.map(
+              ({ seriesName, value: [, value] }) =>
+                `${seriesName}: ${value === null ? unknown : unit.shown(value)}`,
+            ),
+          ].join("\n"),
+      },
+      dataZoom: [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "ctrl" }],
+      series: lines.map(({ name, points, since }, index) => ({
+        id: name,
+        name,
+        type: "line",
+        step: since === true ? "start" : false,
+        showSymbol: points.length < markedPoints,
+        sampling: "lttb",
+        lineStyle: { width: 1.5, type: index % 2 === 0 ? "solid" : "dashed" },
+        itemStyle: { color: colorOf(colors, index) },
+        data: points.map(([at, value]) => [scale.place(at), value]),
+      })),
+    };
+  }, [lines, colors, zone, unit]);
+
+  return (
+    <Panel title={title}>
+      <Chart
+        label={`${title} over time: ${lines.map((line) => `${line.name} up to ${unit.shown(most([line]))}`).join(", ")}.`}
+        option={option}
+        height={200}
+        group="samples"
+        table={() => <SampleTable tries={tries} />}
+      />
+    </Panel>
+  );
+}
+
+function most(lines: readonly Line[]): number {
+  return lines.reduce(
+    (high, { points }) => points.reduce((top, [, value]) => Math.max(top, value ?? 0), high),
+    0,
+  );
+}
+
+function colorOf({ accent, states }: Colors, index: number): string {
+  return [accent, states.fail_retryable, states.exec_done, states.joining][index % 4] ?? accent;
+}
+
+interface SampleOfTry extends Sample {
+  readonly try: number;
+}
+
+function SampleTable({ tries }: { readonly tries: readonly Try[] }): JSX.Element {
+  const zone = useZone();
+  const rows = tries.flatMap((one) =>
+    one.samples.map((sample): SampleOfTry => ({ ...sample, try: one.try })),
+  );
+  const shown = rows.slice(0, tableRows);
+  const cut = shown.length < rows.length ? `the first ${String(tableRows)} of ` : "";
+  return (
+    <DataTable
+      caption={`${cut}${counted(rows.length, "sample")}, totals since the try began, times in ${zone.name}`}
+      columns={[
+        { name: "Try", numeric: true, cell: (sample: SampleOfTry) => String(sample.try) },
+        { name: "Time", cell: ({ at }) => zone.time(at) },
+        { name: "CPU time", numeric: true, cell: ({ cpuSeconds }) => duration(cpuSeconds) },
+        { name: "Memory", numeric: true, cell: ({ residentBytes }) => bytes(residentBytes) },
+        { name: "Read", numeric: true, cell: ({ readBytes }) => bytes(readBytes) },
+        { name: "Written", numeric: true, cell: ({ writtenBytes }) => bytes(writtenBytes) },
+      ]}
+      rows={shown}
+    />
+  );
+}
+
+function pointsOf({ samples }: Try, value: (sample: Sample) => number | null): Line["points"] {
+  return samples.map((sample) => [sample.at, value(sample)]);
+}
+
+/** Cores in use since the sample before, or since the try began. */
+function coresOf({ began, samples }: Try): Line["points"] {
+  let before: { readonly at: Time; readonly cpuSeconds: number } | null =
+    began === null ? null : { at: began, cpuSeconds: 0 };
+  const points: [Time, number | null][] = before === null ? [] : [[before.at, null]];
+  for (const { at, cpuSeconds } of samples) {
+    if (cpuSeconds === null) continue;
+    const seconds = before === null ? 0 : (at - before.at) / 1000;
+    // Children that have ended leave the sum on some systems, so that it may fall.
+    points.push([
+      at,
+      before === null || seconds <= 0 ? null : Math.max(cpuSeconds - before.cpuSeconds, 0) / seconds,
+    ]);
+    before = { at, cpuSeconds };
+  }
+  return points;
+}

@@ -13,10 +13,14 @@ const mostSeconds = 253_402_300_799 - secondsPerDay;
 
 /** Undefined for a time that Python's datetime could not hold. Anything finer than a microsecond is cut
  *  off. */
-export function microsOf(timestamp: Timestamp): Micros | undefined {
-  const seconds = Number(timestamp.seconds);
-  const { nanos } = timestamp;
-  if (seconds < leastSeconds || seconds > mostSeconds || nanos < 0 || nanos > 999_999_999) return undefined;
+export function microsOf({ seconds, nanos }: Timestamp): Micros | undefined {
+  return microsFrom(Number(seconds), nanos);
+}
+
+/** The same of a timestamp's parts. Undefined for NaN, too. */
+export function microsFrom(seconds: number, nanos: number): Micros | undefined {
+  if (!(seconds >= leastSeconds && seconds <= mostSeconds && nanos >= 0 && nanos <= 999_999_999))
+    return undefined;
   return seconds * microsPerSecond + Math.floor(nanos / 1000);
 }
 

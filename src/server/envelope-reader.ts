@@ -5,7 +5,8 @@ import { Envelope } from "../model/envelope.js";
 import { partsOf } from "../model/envelope-parts.js";
 import { MonitoringMessage } from "../model/messages.js";
 import type { Interval } from "./ledger.js";
-import { longestName, type Context } from "./rows/facts.js";
+import { longestName, type Context, type Facts } from "./rows/facts.js";
+import { SampleReader } from "./rows/sample-reader.js";
 
 const longestSenderId = 64;
 
@@ -15,6 +16,12 @@ const nodeInfoField = 3;
 /** Largest NodeInfo, in bytes. Its lists of tasks and packages take up to thirty times as much in memory. */
 const mostNodeInfoBytes = 1024 * 1024;
 
+/** A message, or why its bytes are none. */
+export type DecodedMessage = MonitoringMessage | { readonly unreadable: string };
+
+/** The same, of a sample mostly what it says at once. */
+export type ReadMessage = DecodedMessage | { readonly sample: Facts };
+
 /** An envelope as the writer uses it. */
 export interface ReceivedEnvelope {
   readonly senderId: string;
@@ -22,14 +29,18 @@ export interface ReceivedEnvelope {
   readonly utcOffsetSeconds: number | undefined;
   /** Undefined in an envelope with no messages. */
   readonly sequences: Interval | undefined;
-  /** A message, or why its bytes are none. */
-  readonly messages: readonly (MonitoringMessage | { readonly unreadable: string })[];
+  /** How many messages it has. */
+  readonly length: number;
+  /** All of them, decoded when they are first asked for. */
+  readonly messages: readonly DecodedMessage[];
   /** The sender's last sequence, when this is its closing note. */
   readonly lastSequence: number | undefined;
   /** Sequences that the sender gave up, and of which kind they were. */
   readonly losses: readonly (Interval & { readonly kind: string })[];
   /** All of it, as it came. */
   readonly bytes: Uint8Array;
+  /** The message at an index, read by the shortest way to its row. */
+  read(index: number): ReadMessage;
   /** The bytes of the message at an index, as they came. */
   bytesOf(index: number): Uint8Array;
 }
@@ -84,21 +95,36 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
       invalid: `losses must be runs of sequences from 1 to 2^53 - 1, got ${String(wrong.first)} to ${String(wrong.last)}`,
     };
   }
+  const context = { runId: envelope.runId, hostname: envelope.hostname };
+  const samples = new SampleReader(bytes);
+  const bytesOf = (index: number): Uint8Array => parts[index] ?? new Uint8Array();
+  let messages: DecodedMessage[] | undefined;
   return {
     senderId,
-    context: { runId: envelope.runId, hostname: envelope.hostname },
+    context,
     utcOffsetSeconds: envelope.utcOffsetSeconds,
     sequences: parts.length === 0 ? undefined : { first, last },
-    messages: parts.map(readMessage),
+    length: parts.length,
+    get messages() {
+      return (messages ??= parts.map(readMessage));
+    },
     lastSequence,
     losses,
     bytes,
-    bytesOf: (index) => parts[index] ?? new Uint8Array(),
+    read: (index) => {
+      const decoded = messages?.[index];
+      if (decoded !== undefined) return decoded;
+      const part = bytesOf(index);
+      const from = part.byteOffset - bytes.byteOffset;
+      const sample = samples.read(from, from + part.length, context);
+      return sample === undefined ? readMessage(part) : { sample };
+    },
+    bytesOf,
   };
 }
 
 /** Reads one message, or says why its bytes are none. */
-export function readMessage(bytes: Uint8Array): MonitoringMessage | { readonly unreadable: string } {
+export function readMessage(bytes: Uint8Array): DecodedMessage {
   try {
     if (bytes.length > mostNodeInfoBytes) refuseLargeNodeInfo(bytes);
     return MonitoringMessage.decode(bytes);

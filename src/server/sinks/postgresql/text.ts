@@ -9,12 +9,14 @@ export function withoutNul(text: string): string {
 export function storable(envelope: ReceivedEnvelope): ReceivedEnvelope {
   // Nearly no envelope has one, and to look for it costs a tenth of reading it.
   if (!hasNul(envelope.messages) && !hasNul([envelope.senderId, envelope.context])) return envelope;
-  const { senderId, context, messages } = envelope;
+  const { senderId, context } = envelope;
+  const messages = envelope.messages.map(replaced);
   return {
     ...envelope,
     senderId: withoutNul(senderId),
     context: replaced(context),
-    messages: messages.map(replaced),
+    messages,
+    read: (index) => messages[index] ?? envelope.read(index),
   };
 }
 

@@ -3,10 +3,15 @@ import type Database from "better-sqlite3";
 import { reasonOf } from "../../../base/errors.js";
 import { faultPoint } from "../../../base/fault-points.js";
 import type { Acknowledgement, Rejection } from "../../../model/envelope.js";
-import { kindName } from "../../../model/kinds.js";
+import { kindName, kindNames } from "../../../model/kinds.js";
 import type { Principal } from "../../../model/principal.js";
 import { utcText, type Micros } from "../../../model/time.js";
-import { readMessage, type readEnvelope, type ReceivedEnvelope } from "../../envelope-reader.js";
+import {
+  readMessage,
+  type readEnvelope,
+  type ReadMessage,
+  type ReceivedEnvelope,
+} from "../../envelope-reader.js";
 import { factsOf, type Context } from "../../rows/facts.js";
 import type { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Outcome } from "../sink.js";
@@ -20,6 +25,10 @@ import { Tables } from "./tables.js";
 
 /** Senders that are kept in memory from one group to the next. */
 const keptSenders = 20_000;
+
+const sampleKind = kindNames["resourceInfo"] ?? "";
+
+type StorableMessage = Exclude<ReadMessage, { readonly unreadable: string }>;
 
 /** An arrival whose envelope was read, or why that could not be. */
 export type ReadArrival = Omit<Arrival, "envelope"> & { readonly envelope: ReturnType<typeof readEnvelope> };
@@ -163,50 +172,50 @@ export class GroupWriter {
     care: Care,
     refused: Map<number, string>,
   ): Rejection[] {
-    const { messages } = envelope;
-    const last = first + messages.length - 1;
+    const { length } = envelope;
+    const last = first + length - 1;
     const { counts, sequences } = sender;
     if (sequences.includes({ first, last })) {
-      counts.repeated += messages.length;
-      for (const message of messages) this.#storeCounts.add(radio, kindOf(message), "repeated");
+      counts.repeated += length;
+      for (const message of envelope.messages) this.#storeCounts.add(radio, kindOf(message), "repeated");
       return this.#rejectionsOf(sender, first, last);
     }
     const overlaps = first <= sequences.highest;
-    messages.forEach((message, index) => {
+    for (let index = 0; index < length; index += 1) {
       const sequence = first + index;
+      const message = envelope.read(index);
       // A sender that reconnects resends its whole window, so a known number is a repeat and not a fault.
       if (overlaps && sequences.has(sequence)) {
         counts.repeated += 1;
         this.#storeCounts.add(radio, kindOf(message), "repeated");
-        return;
+        continue;
       }
       const reason =
         "unreadable" in message ? message.unreadable : this.#storeWith(care, message, envelope, sender, now);
       if (reason === undefined) {
         counts.stored += 1;
         this.#storeCounts.add(radio, kindOf(message), "stored");
-        return;
+        continue;
       }
       counts.rejected += 1;
       this.#storeCounts.add(radio, kindOf(message), "rejected");
       refused.set(sequence, reason);
-      const known = "unreadable" in message ? undefined : message;
       this.#rejected.add({
         senderId: sender.senderId,
         sequence,
-        runId: runIdIn(known) ?? (envelope.context.runId || null),
+        runId: ownRunOf(message) ?? (envelope.context.runId || null),
         kind: kindOf(message),
         reason,
         receivedAt: utcText(now),
         message: envelope.bytesOf(index),
       });
-    });
+    }
     return refused.size > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
   }
 
   #storeWith(
     care: Care,
-    message: Parameters<typeof factsOf>[0],
+    message: StorableMessage,
     envelope: ReceivedEnvelope,
     sender: Sender,
     now: Micros,
@@ -218,12 +227,12 @@ export class GroupWriter {
 
   /** Returns why the message was refused; undefined when it is stored. */
   #storeMessage(
-    message: Parameters<typeof factsOf>[0],
+    message: StorableMessage,
     envelope: ReceivedEnvelope,
     sender: Sender,
     now: Micros,
   ): string | undefined {
-    this.#senders.hearOfRun(sender, message.kind?.value.runId ?? "");
+    this.#senders.hearOfRun(sender, ownRunOf(message) ?? "");
     const applied = this.#apply(message, envelope.context);
     if ("refused" in applied) return applied.refused;
     if (applied.duplicate) sender.counts.duplicateRows += 1;
@@ -235,10 +244,10 @@ export class GroupWriter {
 
   /** Makes a message rows, or says why no table takes it. */
   #apply(
-    message: Parameters<typeof factsOf>[0],
+    message: StorableMessage,
     context: Context,
   ): { readonly refused: string } | { readonly duplicate: boolean; readonly at: Micros } {
-    const facts = factsOf(message, context);
+    const facts = "sample" in message ? message.sample : factsOf(message, context);
     if ("refused" in facts) return facts;
     const applied = this.#tables.apply(facts);
     return typeof applied === "object" ? applied : { duplicate: applied === "duplicate", at: facts.at };
@@ -279,10 +288,13 @@ export class GroupWriter {
   }
 }
 
-function kindOf(message: ReceivedEnvelope["messages"][number]): string {
+function kindOf(message: ReadMessage): string {
+  if ("sample" in message) return sampleKind;
   return kindName("unreadable" in message ? undefined : message);
 }
 
-function runIdIn(message: Parameters<typeof factsOf>[0] | undefined): string | undefined {
-  return message?.kind?.value.runId;
+/** The run that a message names itself; of a sample the one that it is of. */
+function ownRunOf(message: ReadMessage): string | undefined {
+  if ("sample" in message) return message.sample.runId;
+  return "unreadable" in message ? undefined : message.kind?.value.runId;
 }

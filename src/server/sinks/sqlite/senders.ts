@@ -150,7 +150,7 @@ export class Senders {
     const sender = this.#find(envelope.senderId) ?? this.#make(envelope, now);
     this.#heard.add(sender);
     this.hearOfRun(sender, envelope.context.runId);
-    sender.received.set(radio, (sender.received.get(radio) ?? 0) + envelope.messages.length);
+    sender.received.set(radio, (sender.received.get(radio) ?? 0) + envelope.length);
     if (envelope.lastSequence !== undefined) sender.lastSequence = envelope.lastSequence;
     for (const { kind, first, last } of envelope.losses) {
       lostOf(sender, lostKinds.has(kind) ? kind : "").add({ first, last });
@@ -295,9 +295,11 @@ export class Senders {
 }
 
 /** The run that a new sender counts for: the one that it names, or else its first message. */
-function runOf({ context, messages: [first] }: ReceivedEnvelope): string {
-  if (context.runId !== "" || first === undefined || "unreadable" in first) return context.runId;
-  return first.kind?.value.runId ?? "";
+function runOf(envelope: ReceivedEnvelope): string {
+  const { runId } = envelope.context;
+  if (runId !== "") return runId;
+  const [first] = envelope.messages;
+  return first === undefined || "unreadable" in first ? "" : (first.kind?.value.runId ?? "");
 }
 
 function lostOf(sender: Sender, kind: string): TrackedSequences {

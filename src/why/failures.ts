@@ -78,7 +78,7 @@ function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
           ...memoryNotNear(db),
           "The end of the worker's log in the run's directory, and `dmesg` on the node, may say more.",
         ],
-        query: triesQuery(run, isKindSql("lost-worker")),
+        query: triesQuery(run, isKindSql("lost-worker") + butKilled(db, run)),
       };
     case "memory-killer":
       return {
@@ -138,7 +138,7 @@ function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
         exitCodeMeaning(code),
         "What the command said is in the files named by `stderr` and `stdout` of the app, if it has any.",
       ],
-      query: failedQuery(run, isExitCodeSql(code), "task_stderr"),
+      query: failedQuery(run, isExitCodeSql(code) + butKilled(db, run, code), "task_stderr"),
     };
   }
   return {
@@ -223,10 +223,10 @@ function outcome({ count, recovered, failed }: Failed): string[] {
 function places(db: Database.Database, { completed }: RunFacts, { finding }: Failed): string[] {
   const rows = db
     .prepare<[string], Place>(
-      // A task that waited for a worker there did not begin, but the exception names its manager, and so its node.
-      `SELECT coalesce(failure.host, node.host) AS host, coalesce(failure.block, node.block) AS block, executor,
+      // A task that waited for a worker there did not begin, but the exception names its manager, and so its block.
+      `SELECT failure.host, coalesce(failure.block, node.block) AS block, executor,
         count(DISTINCT task_id) AS count
-      FROM why_failure failure LEFT JOIN why_node node ON failure.host IS NULL
+      FROM why_failure failure LEFT JOIN why_node node ON failure.block IS NULL
         AND uid = substr(text, 15, instr(text, ''',') - 15)
       WHERE finding = ? GROUP BY 1, 2, 3 ORDER BY count DESC`,
     )
@@ -353,10 +353,28 @@ WHERE run_id = ${sql} AND ${isKindSql("lost-node")}
 ORDER BY task_id, try_id;`;
 }
 
-function killedQuery(db: Database.Database, { sql }: RunFacts): string {
+/** Tries that were killed for memory are told in another finding: what leaves them out, where there are any. */
+function butKilled(db: Database.Database, run: RunFacts, code?: number): string {
+  const isAny = db
+    .prepare("SELECT 1 FROM why_failure WHERE finding = 'memory-killer' AND (code = ? OR ? IS NULL)")
+    .get(code, code);
+  if (isAny === undefined) return "";
+  const killed = killedSelect(db, run).replaceAll("\n", "\n    ");
+  return `\n  AND (task_id, try_id) NOT IN (SELECT task_id, try_id FROM (\n    ${killed}))`;
+}
+
+function killedQuery(db: Database.Database, run: RunFacts): string {
+  return `${killedSelect(db, run)}
+ORDER BY killed.task_id, killed.try_id;`;
+}
+
+function killedSelect(db: Database.Database, { sql }: RunFacts): string {
   const suspects = `SELECT * FROM try WHERE run_id = ${sql} AND task_try_time_running IS NOT NULL
     AND ${killedSql}`;
-  return `${memorySql(db, { suspects, beside: "try", run: sql })}
-HAVING ${isNearSql}
-ORDER BY killed.task_id, killed.try_id;`;
+  return `${memorySql(db, {
+    suspects,
+    beside: "try beside ON",
+    nodes: `SELECT hostname, max(total_memory) AS bytes FROM node WHERE run_id = ${sql} GROUP BY hostname`,
+  })}
+HAVING ${isNearSql}`;
 }

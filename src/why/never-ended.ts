@@ -69,7 +69,7 @@ function begun(db: Database.Database, run: RunFacts): Finding[] {
         : `${counted(counts.count, "task")} began and ${counts.count === 1 ? "has" : "have"} not ended so far${gone > 0 ? `, ${digits(gone)} of them on nodes that are gone` : ""}.`,
       detail,
       ...counts,
-      query: `SELECT task_id, try_id, task_func_name, hostname, block_id, task_try_time_running,
+      query: `SELECT task_id, try_id, task_func_name, try.hostname, try.block_id, task_try_time_running,
   last_heartbeat, block_status
 FROM task JOIN try USING (run_id, task_id)
   LEFT JOIN (SELECT hostname, block_id, max(last_heartbeat) AS last_heartbeat FROM node

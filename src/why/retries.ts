@@ -9,7 +9,7 @@ const triedSql = `SELECT task_id, try_id, hostname, block_id, task_executor, tas
 FROM try`;
 
 /** Tasks that were tried more than once: those that a retry saved, and those that it did not. */
-export function retries(db: Database.Database, { sql }: RunFacts): Finding[] {
+export function retries(db: Database.Database, { runId, sql }: RunFacts): Finding[] {
   const counts = countsOf(
     db,
     `SELECT CASE WHEN state.task_id IS NULL THEN 'helped' WHEN state.failed THEN 'in vain' END AS finding,
@@ -21,11 +21,21 @@ export function retries(db: Database.Database, { sql }: RunFacts): Finding[] {
   const inVain = counts.get("in vain");
   const findings: Finding[] = [];
   if (helped !== undefined) {
+    const elsewhere =
+      db
+        .prepare<[string], number>(
+          `SELECT count(DISTINCT failure.task_id) FROM why_failure failure
+            JOIN try next ON next.run_id = ? AND next.task_id = failure.task_id AND next.try_id = failure.try_id + 1
+          WHERE failure.task_id NOT IN (SELECT task_id FROM why_state)
+            AND next.task_fail_history = '' AND next.hostname <> failure.host`,
+        )
+        .pluck()
+        .get(runId) ?? 0;
     findings.push({
       kind: "retry-helped",
       severity: "note",
       title: `${counted(helped.count, "task")} failed at first and ended well when tried again.`,
-      detail: [],
+      detail: elsewhere === 0 ? [] : [`${digits(elsewhere)} of them on another node than before.`],
       ...helped,
       query: `${triedSql}
 WHERE run_id = ${sql} AND task_fail_history <> ''

@@ -18,10 +18,27 @@ const minutesBefore = 5;
 
 const prefix = "temp.why_";
 
+/** How far a status says that a task is: given to an executor, failed, ended well. */
+const stageSql = `CASE task_status_name WHEN 'exec_done' THEN 3 WHEN 'memo_done' THEN 3 WHEN 'failed' THEN 2
+  WHEN 'dep_fail' THEN 2 WHEN 'launched' THEN 1 ELSE 0 END`;
+
+/** Failures that a full memory may explain, as a condition on why_failure. */
+const suspectSql = `finding IN (${[
+  "lost-worker",
+  "lost-node",
+  ...killedCodes.map((code) => `exit-code:${String(code)}`),
+]
+  .map(quoted)
+  .join(", ")})`;
+
+/** The node of ManagerLost(b'0e1f', 'node1'): a task that waited for a worker there has no other word of it. */
+const lostHostSql = `CASE WHEN task_fail_history GLOB 'ManagerLost(*'
+    THEN rtrim(substr(task_fail_history, instr(task_fail_history, ''', ''') + 4), ''')') END`;
+
 /** Tables of this connection's own, each filled by one pass over a table of Parsl, so that what follows need not read a
  *  million rows again. All are gone after `dropTables`.
  *
- *  - why_state: tasks that did not end well, and whether they failed, were given to an executor and began;
+ *  - why_state: tasks that did not end well, and whether they failed and were given to an executor;
  *  - why_failure: tries that failed, and by what. `finding` is the finding they are counted in, if any;
  *  - why_open: tries that began and have no end;
  *  - why_node, why_block: what became of nodes and blocks;
@@ -30,17 +47,16 @@ export function makeTables(db: Database.Database, runId: string): void {
   dropTables(db);
   const run = quoted(runId);
   db.exec(`
-CREATE TABLE ${prefix}state (task_id INTEGER PRIMARY KEY, failed INTEGER, launched INTEGER, began INTEGER);
+CREATE TABLE ${prefix}state (task_id INTEGER PRIMARY KEY, failed INTEGER, launched INTEGER);
 INSERT INTO why_state
-SELECT task_id, max(task_status_name IN ('failed', 'dep_fail')), max(task_status_name = 'launched'),
-  max(task_status_name = 'running')
-FROM status WHERE run_id = ${run}
-GROUP BY task_id HAVING NOT max(task_status_name IN ('exec_done', 'memo_done'));
+SELECT task_id, max(${stageSql}) = 2, max(${stageSql}) >= 1 FROM status WHERE run_id = ${run}
+GROUP BY task_id HAVING max(${stageSql}) < 3;
 
 CREATE TABLE ${prefix}failure (task_id INTEGER, try_id INTEGER, app TEXT, executor TEXT, host TEXT, block TEXT, text TEXT,
   exception TEXT, code INTEGER, kind TEXT, is_last INTEGER, running TEXT, returned TEXT, finding TEXT);
 INSERT INTO why_failure
-SELECT task_id, try_id, task_func_name, task_executor, hostname, block_id, coalesce(task_fail_history, ''),
+SELECT task_id, try_id, task_func_name, task_executor, coalesce(hostname, ${lostHostSql}), block_id,
+  coalesce(task_fail_history, ''),
   ${exceptionSql}, ${exitCodeSql}, ${kindSql},
   coalesce(failed, 0) AND NOT EXISTS (SELECT 1 FROM try later WHERE later.run_id = try.run_id
     AND later.task_id = try.task_id AND later.try_id = try.try_id + 1),
@@ -59,18 +75,22 @@ UPDATE why_failure SET finding = 'other-exceptions' WHERE kind = 'exception' AND
 
 CREATE TABLE ${prefix}open (task_id INTEGER PRIMARY KEY, try_id INTEGER, app TEXT, executor TEXT, host TEXT, block TEXT,
   running TEXT, is_ended INTEGER);
-INSERT OR REPLACE INTO why_open
+INSERT INTO why_open
 SELECT task_id, try_id, task_func_name, task_executor, hostname, block_id, task_try_time_running,
   EXISTS (SELECT 1 FROM status WHERE status.run_id = try.run_id AND status.task_id = try.task_id
     AND task_status_name = 'running_ended' AND status.try_id = try.try_id)
 FROM try JOIN why_state USING (task_id) JOIN task USING (run_id, task_id)
 WHERE run_id = ${run} AND NOT failed AND task_try_time_running IS NOT NULL AND task_try_time_returned IS NULL
-ORDER BY try_id;
+ON CONFLICT DO UPDATE SET try_id = excluded.try_id, host = excluded.host, block = excluded.block,
+  running = excluded.running, is_ended = excluded.is_ended WHERE excluded.try_id > try_id;
 
 CREATE TABLE ${prefix}node (host TEXT, block TEXT, uid TEXT, bytes INTEGER, heartbeat TEXT, active INTEGER, at TEXT);
-INSERT INTO why_node
-SELECT hostname, block_id, uid, max(total_memory), max(last_heartbeat), active, max(timestamp)
-FROM node WHERE run_id = ${run} GROUP BY hostname, block_id, uid;
+INSERT INTO why_node ${nodesSql(run, "active = 0")};
+INSERT INTO why_node ${nodesSql(
+    run,
+    `uid NOT IN (SELECT uid FROM why_node) AND hostname IN (SELECT host FROM why_open UNION
+      SELECT host FROM why_failure WHERE ${suspectSql})`,
+  )};
 
 CREATE TABLE ${prefix}block (executor TEXT, block TEXT, job TEXT, status TEXT, at TEXT);
 INSERT INTO why_block
@@ -82,13 +102,19 @@ CREATE TABLE ${prefix}memory (task_id INTEGER, try_id INTEGER, host TEXT, sample
 CREATE TABLE ${prefix}suspect AS
 SELECT task_id, try_id, host AS hostname, block AS block_id, ${run} AS run_id, running AS task_try_time_running,
   returned AS task_try_time_returned
-FROM why_failure WHERE ${suspectSql("finding")} AND running IS NOT NULL;
+FROM why_failure WHERE ${suspectSql} AND running IS NOT NULL;
 INSERT INTO why_suspect SELECT task_id, try_id, host, block, ${run}, running, NULL FROM why_open;
 CREATE TABLE ${prefix}beside AS
-SELECT task_id, try_id, run_id, hostname, task_try_time_running, task_try_time_returned FROM try
+SELECT task_id, try_id, run_id, hostname, task_try_time_running, task_try_time_returned, ${reachSql} AS reach FROM try
 WHERE run_id = ${run} AND hostname IN (SELECT hostname FROM why_suspect) AND task_try_time_running IS NOT NULL;
-CREATE INDEX ${prefix}beside_at ON why_beside (hostname, task_try_time_running);
-INSERT INTO why_memory ${memorySql(db, { suspects: "SELECT * FROM why_suspect", beside: "why_beside", run })};
+CREATE INDEX ${prefix}beside_at ON why_beside (hostname, reach, task_try_time_running);
+INSERT INTO why_memory ${memorySql(db, {
+    suspects: "SELECT * FROM why_suspect",
+    beside: `(SELECT DISTINCT hostname, reach FROM why_beside) span ON span.hostname = killed.hostname
+    JOIN why_beside beside ON beside.reach = span.reach
+      AND beside.task_try_time_running >= strftime('%Y-%m-%d %H:%M:%f', julianday(sampled) - span.reach) AND`,
+    nodes: "SELECT host AS hostname, max(bytes) AS bytes FROM why_node GROUP BY host",
+  })};
 UPDATE why_failure SET kind = 'out-of-memory', finding = 'memory-killer'
 WHERE finding IN ('lost-worker', ${killedCodes.map((code) => `'exit-code:${String(code)}'`).join(", ")})
   AND (task_id, try_id) IN (SELECT task_id, try_id FROM why_memory WHERE ${isNearSql});
@@ -113,14 +139,23 @@ export function dropTables(db: Database.Database): void {
   }
 }
 
+/** Managers, each with what its last row says. Of those that are gone one row is enough. */
+function nodesSql(run: string, condition: string): string {
+  return `SELECT hostname, block_id, uid, max(total_memory), max(last_heartbeat), min(active), max(timestamp)
+FROM node WHERE run_id = ${run} AND ${condition} GROUP BY hostname, block_id, uid`;
+}
+
+/** Days that a try took, rounded up to a power of 4 times a second. So those that were running at a time are found among
+ *  those that began not longer than that before, however long another took. One without an end may reach anywhere. */
+const reachSql = `CASE ${Array.from({ length: 10 }, (_, power) => 4 ** power)
+  .map(
+    (seconds) =>
+      `WHEN (julianday(task_try_time_returned) - julianday(task_try_time_running)) * 86400 < ${String(seconds)} - 0.01 THEN ${String(seconds)} / 86400.0`,
+  )
+  .join(" ")} ELSE 36525.0 END`;
+
 /** Whether a row of memorySql says that the node's memory was nearly used up. */
 export const isNearSql = `(tasks_bytes >= ${String(nearByTasks)} * node_bytes OR used_share >= ${String(nearByNode)})`;
-
-/** Failures that a full memory may explain, as a condition on why_failure. */
-function suspectSql(finding: string): string {
-  const kept = ["lost-worker", "lost-node", ...killedCodes.map((code) => `exit-code:${String(code)}`)];
-  return `${finding} IN (${kept.map(quoted).join(", ")})`;
-}
 
 /** Tries that SIGKILL may have ended, as a condition on a row of try whose task's failure is at hand. */
 export const killedSql = `(task_fail_history GLOB 'WorkerLost(*' OR ((${killedCodes
@@ -134,7 +169,7 @@ export const killedSql = `(task_fail_history GLOB 'WorkerLost(*' OR ((${killedCo
  *  whole node had in its last minutes, where an agent samples nodes. A select of the columns of why_memory. */
 export function memorySql(
   db: Database.Database,
-  { suspects, beside, run }: { suspects: string; beside: string; run: string },
+  { suspects, beside, nodes }: { suspects: string; beside: string; nodes: string },
 ): string {
   const hasUsage =
     db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'collector_node_usage'").get() !== undefined;
@@ -145,7 +180,7 @@ export function memorySql(
         datetime(coalesce(task_try_time_returned, sampled), '-${String(minutesBefore)} minutes'))
       AND usage.timestamp <= coalesce(task_try_time_returned, '9'))`
     : "NULL";
-  return `WITH killed AS (
+  return `WITH killed AS MATERIALIZED (
   SELECT try.*, (SELECT max(timestamp) FROM resource WHERE resource.run_id = try.run_id
     AND resource.task_id = try.task_id AND resource.try_id = try.try_id) AS sampled
   FROM (${suspects}) try),
@@ -154,10 +189,10 @@ there AS (
     (SELECT psutil_process_memory_resident FROM resource WHERE resource.run_id = beside.run_id
       AND resource.task_id = beside.task_id AND resource.try_id = beside.try_id AND resource.timestamp <= sampled
       ORDER BY timestamp DESC LIMIT 1) AS bytes
-  FROM killed JOIN ${beside} beside ON beside.run_id = killed.run_id AND beside.hostname = killed.hostname
+  FROM killed JOIN ${beside} beside.run_id = killed.run_id AND beside.hostname = killed.hostname
     AND beside.task_try_time_running <= sampled
     AND (beside.task_try_time_returned IS NULL OR beside.task_try_time_returned >= sampled)),
-node_memory AS (SELECT hostname, max(total_memory) AS bytes FROM node WHERE run_id = ${run} GROUP BY hostname)
+node_memory AS MATERIALIZED (${nodes})
 SELECT killed.task_id, killed.try_id, killed.hostname, sampled, count(there.bytes) AS tasks,
   max(CASE WHEN is_own THEN there.bytes END) AS own_bytes, sum(there.bytes) AS tasks_bytes,
   ${used} AS used_share, node_memory.bytes AS node_bytes

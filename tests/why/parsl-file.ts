@@ -2,35 +2,137 @@ import { readFileSync } from "node:fs";
 
 import Database from "better-sqlite3";
 
-import { goldenRows } from "../support/golden.js";
+import { runId, textAt } from "../support/builders.js";
+import type { Row } from "../support/database.js";
 import type { Scope } from "../support/scope.js";
-
-/** The run in the golden file. */
-export const goldenRun = "803afe5f-20d5-405c-985e-72a06e9b936c";
 
 const schema = readFileSync(new URL("../../../tests/golden/schema.sql", import.meta.url), "utf8");
 
-/** A database with Parsl's tables alone, as its own hub writes them, closed after the test. */
-export interface ParslFile {
-  readonly db: Database.Database;
-  readonly insert: (table: string, ...rows: Readonly<Record<string, unknown>>[]) => void;
+/** One try of a task: `ran` is when it began and when Parsl heard of its end, in seconds. */
+interface Tried {
+  readonly failure?: string;
+  readonly host?: string | null;
+  readonly block?: string | null;
+  readonly ran?: readonly [number | null, number | null];
+  readonly joins?: string;
+  /** When its memory was sampled, in seconds, and what it had, in bytes. */
+  readonly memory?: readonly (readonly [number, number])[];
 }
 
-/** One with the rows that Parsl's hub made of the golden run. */
-export function parslFile(t: Scope, rows = goldenRows()): ParslFile {
-  const db = new Database(":memory:");
-  t.teardown(() => db.close());
-  db.exec(schema);
-  const insert: ParslFile["insert"] = (table, ...some) => {
-    for (const row of some) {
+interface Task {
+  readonly app?: string;
+  readonly depends?: string;
+  readonly state: string;
+  readonly tries?: readonly Tried[];
+}
+
+/** A row that a node's manager has. `heartbeat` and `at` in seconds. */
+interface Node {
+  readonly host?: string;
+  readonly block?: string;
+  readonly bytes?: number;
+  readonly active?: boolean;
+  readonly heartbeat?: number;
+  readonly at?: number;
+}
+
+/** A database with Parsl's tables alone, as its own hub writes them, and one run. Closed after the test. */
+export class ParslFile {
+  readonly db: Database.Database = new Database(":memory:");
+  #tasks = 0;
+
+  constructor(t: Scope) {
+    t.teardown(() => this.db.close());
+    this.db.exec(schema);
+  }
+
+  insert(table: string, ...rows: readonly Row[]): void {
+    for (const row of rows) {
       const columns = Object.keys(row);
-      db.prepare(
-        `INSERT INTO "${table}" (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
-      ).run(...Object.values(row));
+      const values = columns.map(() => "?").join(", ");
+      this.db
+        .prepare(`INSERT INTO "${table}" (${columns.join(", ")}) VALUES (${values})`)
+        .run(...Object.values(row));
     }
-  };
-  for (const [table, some] of Object.entries(rows)) insert(table, ...some);
-  return { db, insert };
+  }
+
+  run({ completed = 1000 }: { completed?: number | null } = {}): void {
+    this.insert("workflow", {
+      run_id: runId,
+      time_began: textAt(0),
+      time_completed: completed === null ? null : textAt(completed),
+      host: "submit",
+      user: "ada",
+      rundir: "/runs/000",
+      tasks_failed_count: 0,
+      tasks_completed_count: 0,
+    });
+  }
+
+  /** Its number; tasks are numbered from 0 on. */
+  task({ app = "align", depends = "", state, tries = [{}] }: Task): number {
+    const task = this.#tasks++;
+    const key = { run_id: runId, task_id: task };
+    this.insert("task", {
+      ...key,
+      task_depends: depends,
+      task_func_name: app,
+      task_memoize: "0",
+      task_fail_count: 0,
+      task_fail_cost: 0,
+    });
+    for (const [number, one] of tries.entries()) this.#try({ ...key, try_id: number }, one);
+    const status = { ...key, try_id: tries.length - 1, task_status_name: state, timestamp: textAt(900) };
+    this.insert("status", status);
+    return task;
+  }
+
+  #try(key: Row, { failure = "", host = "n1", block = "0", ran = [1, 2], joins, memory = [] }: Tried): void {
+    const [began, returned] = ran;
+    this.insert("try", {
+      ...key,
+      ...{ block_id: block, hostname: host, task_executor: "htex", task_fail_history: failure },
+      task_try_time_running: began === null ? null : textAt(began),
+      task_try_time_returned: returned === null ? null : textAt(returned),
+      task_joins: joins ?? null,
+    });
+    if (began !== null) {
+      this.insert("status", {
+        ...key,
+        task_status_name: "running",
+        timestamp: textAt(began + 1e-3 * Number(key.try_id)),
+      });
+    }
+    for (const [at, bytes] of memory) {
+      this.insert("resource", { ...key, timestamp: textAt(at), psutil_process_memory_resident: bytes });
+    }
+  }
+
+  node({ host = "n1", block = "0", bytes = 2 ** 30, active = true, heartbeat = 1, at }: Node): void {
+    this.insert("node", {
+      ...{
+        run_id: runId,
+        hostname: host,
+        uid: `uid-${host}`,
+        block_id: block,
+        cpu_count: 2,
+        total_memory: bytes,
+      },
+      ...{ active: active ? 1 : 0, worker_count: 2, python_v: "3.11.7" },
+      ...{ timestamp: textAt(at ?? heartbeat), last_heartbeat: textAt(heartbeat) },
+    });
+  }
+
+  block(
+    status: string,
+    at: number,
+    { block = "0", job = "4711" }: { block?: string; job?: string | null } = {},
+  ): void {
+    this.insert("block", {
+      ...{ run_id: runId, executor_label: "htex", block_id: block, job_id: job },
+      ...{ timestamp: textAt(at), status },
+    });
+  }
 }
 
 /** The tasks that a finding's query returns, each once, in order. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import logging
 import os
 import pathlib
@@ -298,6 +299,20 @@ def test_a_hub_serves_metrics_where_it_is_told_to(tmp_path):
                 return stored.search(answer.read().decode()) is not None
 
         wait_until(shows, "the message in the metrics")
+
+
+def test_a_hub_tells_where_its_page_is(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    with running_hub(tmp_path, web="127.0.0.1:0") as hub:
+        hub.resource_msgs.put(workflow_start())
+        told = re.search(r"watch the run at (http://127\.0\.0\.1:\d+/)", caplog.text)
+        assert told is not None
+
+        def shows() -> bool:
+            with urllib.request.urlopen(f"{told[1]}api/runs") as answer:
+                return len(json.load(answer)) == 1
+
+        wait_until(shows, "the run on the page")
 
 
 def test_a_relative_endpoint_is_relative_to_the_working_directory(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { reasonOf } from "../base/errors.js";
+import { CollectorError, reasonOf } from "../base/errors.js";
 import { isLoopback } from "../base/address.js";
 import { logLevels, openLogger, toggleDebugBy, type Logger, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
@@ -25,6 +25,7 @@ import { parseCount } from "./count.js";
 import { requireLoopback } from "./metrics-option.js";
 import { parseSeconds } from "./seconds.js";
 import { parseTimezone } from "./timezone-option.js";
+import { WebProcess } from "./web-process.js";
 
 interface ServeOptions extends ServerAccessOptions {
   readonly listen: string;
@@ -37,6 +38,7 @@ interface ServeOptions extends ServerAccessOptions {
   readonly timezone?: string;
   readonly exitWithParent: boolean;
   readonly metrics?: string;
+  readonly web?: string;
   readonly unhealthyAfter: number;
   readonly maxConnectionsPerPeer?: number;
   readonly maxStreamsPerPeer: number;
@@ -114,6 +116,11 @@ export function addServe(program: Command): void {
       parseListen,
     )
     .option(
+      "--web <host:port>",
+      "address for the page that shows the runs in a browser, as `view` does, by a process of its own (default: none)",
+      parseListen,
+    )
+    .option(
       "--unhealthy-after <seconds>",
       "how long the database may be unwritable (a lock, a full disk) before health checks say NOT_SERVING",
       parseSeconds,
@@ -157,7 +164,7 @@ export function addServe(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), metrics, database, pid.\n" +
+      "\nOn ready one line of JSON on stdout: address, radios (where the others listen), metrics, web, database, pid.\n" +
         "SIGTERM or SIGINT drains: what was accepted is committed and acknowledged. A second signal stops at once. SIGHUP\n" +
         "reads the files of tokens and certificates again. SIGUSR2 turns lines of level debug in the log on, and off again.\n" +
         "Exit codes: 0 drained, 1 failed, 2 bad options.\n" +
@@ -177,6 +184,10 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
     const access = await readServerAccess(options);
     requireSafe(options.listen, options.insecure, access);
     if (options.metrics !== undefined) requireLoopback(options.metrics, options.insecure);
+    if (options.web !== undefined) {
+      requireFile(database);
+      requireSafe(options.web, options.insecure, access);
+    }
     if (options.moveDamagedAside && !isPostgresUrl(database)) moveDamaged(database, logger);
     collector = await Collector.open(
       {
@@ -215,10 +226,31 @@ async function serve(options: ServeOptions, command: Command): Promise<void> {
   process.on("SIGHUP", () => void reload(collector, options, logger));
   const { address, radios: others, metricsAddress: metrics } = collector;
   const shown = isPostgresUrl(database) ? withoutSecrets(database) : database;
-  const ready = { address, radios: others, ...(metrics !== undefined && { metrics }) };
+  const page = await openPage(database, options, logger);
+  const ready = {
+    ...{ address, radios: others },
+    ...(metrics !== undefined && { metrics }),
+    ...(page?.url !== undefined && { web: page.url }),
+  };
   process.stdout.write(`${JSON.stringify({ ...ready, database: shown, pid: process.pid })}\n`);
   logger.info(ready, "ready");
+  void reasons.first.then(() => page?.web.close());
   process.exit(await runUntilTold(collector, reasons, logger));
+}
+
+/** Throws a CollectorError for a database that the page cannot read. */
+function requireFile(database: string): void {
+  if (!isPostgresUrl(database)) return;
+  throw new CollectorError(
+    "invalid-argument",
+    `serve the page of ${withoutSecrets(database)}: it reads SQLite files only; leave --web out, and ask PostgreSQL by SQL`,
+  );
+}
+
+async function openPage(database: string, options: ServeOptions, logger: Logger) {
+  if (options.web === undefined) return undefined;
+  const timezone = options.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return WebProcess.start({ database, listen: options.web, timezone, access: options }, logger);
 }
 
 async function reload(collector: Collector, options: ServeOptions, logger: Logger): Promise<void> {

@@ -45,7 +45,7 @@ export function addView(program: Command): void {
     )
     .option(
       "--cache <directory>",
-      "where the index of the page is until this ends, of about a quarter of the file's size (default: the system's " +
+      "where the index of the page is until this ends, of about a third of the file's size (default: the system's " +
         "directory for temporary files)",
     )
     .option("--open", "open the page in this machine's browser", false)
@@ -99,8 +99,12 @@ async function view(file: string, options: ViewOptions): Promise<void> {
   }
 }
 
+/** By a signal, or by the end of a collector that started it. */
 function toldToEnd(): Promise<void> {
   return new Promise((end) => {
+    if (process.send !== undefined && !process.connected)
+      end(); // it ended while this started
+    else process.once("disconnect", () => end());
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, () => end());
   });
 }

@@ -70,7 +70,7 @@ export function openIndexForWriting(path: string): Database.Database {
   index.pragma("journal_mode = WAL"); // so that answers are read while it is written
   index.pragma("synchronous = OFF");
   index.pragma("cache_size = -65536"); // KiB
-  index.pragma("temp_store = MEMORY");
+
   if (index.prepare("SELECT 1 FROM sqlite_master WHERE name = 'task'").get() === undefined)
     index.exec(schema);
   return index;

@@ -7,7 +7,7 @@ import { noOptions, takeSettings, variableName } from "../../src/cli/settings.js
 /** What the help of all commands has in common. */
 
 /** Commands that run until they are told to end; what they print is a line of JSON already. */
-const standing = ["serve", "agent"];
+const standing = ["serve", "agent", "view"];
 
 async function program(): Promise<Command> {
   const whole = await wholeProgram();

@@ -34,6 +34,8 @@ export interface RunningCollector {
   readonly database: string;
   /** Where its metrics are, with --metrics. */
   readonly metrics?: string;
+  /** Where its page is, with --web. */
+  readonly web?: string;
   readonly pid: number;
   /** What it has logged so far. */
   readonly stderr: string;
@@ -76,7 +78,7 @@ export async function startCollector(t: Scope, options: CollectorOptions = {}): 
   early.catch(() => undefined); // from here on its end is the test's business
   const ready = JSON.parse(line) as Pick<
     RunningCollector,
-    "address" | "radios" | "database" | "metrics" | "pid"
+    "address" | "radios" | "database" | "metrics" | "web" | "pid"
   >;
 
   return {

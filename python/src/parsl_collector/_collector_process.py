@@ -50,7 +50,8 @@ class CollectorProcess:
 
     def __init__(self, command: CollectorCommand, listen: str) -> None:
         self._is_stopping = threading.Event()
-        self._process, self.address, self.radios = _start(command, listen)
+        self._process, self.address, self.radios, self.web = _start(command, listen)
+        self._tell_web()
         # Senders find it again where it was.
         self._command = command._replace(radios=tuple(self.radios.items()))
         self._watcher = threading.Thread(target=self._watch, name="parsl-collector-watch", daemon=True)
@@ -59,6 +60,10 @@ class CollectorProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def _tell_web(self) -> None:
+        if self.web is not None:
+            logger.info("monitoring: watch the run at %s", self.web)
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
         """Lets it drain, and kills it when it does not come to an end in `timeout` seconds."""
@@ -85,21 +90,24 @@ class CollectorProcess:
             failures = 0 if time.monotonic() - began > _STEADY_S else failures + 1
             while not self._is_stopping.wait(_backoff(failures)):
                 try:
-                    self._process, _, _ = _start(self._command, self.address)
+                    self._process, _, _, self.web = _start(self._command, self.address)
                 except (CollectorStartError, OSError) as e:
                     failures += 1
                     if failures <= 2:
                         logger.error("monitoring: the collector cannot be started again, still trying: %s", e)
                     continue
                 logger.warning("monitoring: the collector runs again (pid %d)", self._process.pid)
+                self._tell_web()
                 break
             if self._is_stopping.is_set():
                 # The one that was started while stop() told its predecessor.
                 self._process.terminate()
 
 
-def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[bytes], str, dict[str, str]]:
-    """Starts a collector and waits until it is ready. Returns it, its address, and those of its radios."""
+def _start(
+    command: CollectorCommand, listen: str
+) -> tuple[subprocess.Popen[bytes], str, dict[str, str], str | None]:
+    """Starts a collector and waits until it is ready. Returns it, its address, those of its radios, and its page's."""
     is_url = is_postgres_url(command.database)
     with open(command.log_path, "ab") as log:
         log_start = log.tell()
@@ -129,7 +137,7 @@ def _start(command: CollectorCommand, listen: str) -> tuple[subprocess.Popen[byt
     process.stdout.close()  # the ready line is all that it says there
     try:
         ready = json.loads(line)
-        return process, str(ready["address"]), dict(ready["radios"])
+        return process, str(ready["address"]), dict(ready["radios"]), ready.get("web")
     except (ValueError, KeyError):
         process.kill()
         process.wait()

@@ -72,6 +72,10 @@ class CollectorHub(MonitoringHub):
     metrics : str, optional
         "host:port" at which this run's collector answers GET /metrics in Prometheus' text format, and
         /healthz and /readyz; on loopback, unless insecure. Default: nowhere.
+    web : str, optional
+        "host:port" of the page that shows the run in a browser; port 0 lets the system choose, and the log says
+        where it is. On another address than loopback `listen` must be on one too, and the page wants a token: one
+        of the file secrets/tokens in the run's own directory. Default: no page.
     close_timeout : float
         Seconds without an acknowledgement after which close() leaves the messages that the collector has not
         yet taken (its database may be locked, say) in the spool. An idle hub closes at once.
@@ -105,6 +109,7 @@ class CollectorHub(MonitoringHub):
         insecure: bool = False,
         security: Security | None = None,
         metrics: str | None = None,
+        web: str | None = None,
         close_timeout: float = DEFAULT_CLOSE_TIMEOUT_S,
         spool: str | None = None,
         radios: Sequence[str | tuple[str, str]] = ("filesystem",),
@@ -135,6 +140,7 @@ class CollectorHub(MonitoringHub):
         self.insecure = insecure
         self.security = security
         self.metrics = metrics
+        self.web = web
         self.close_timeout = close_timeout
         self.spool = spool
         self.radios = radios
@@ -251,6 +257,8 @@ class CollectorHub(MonitoringHub):
             options += ["--self-signed", self._secrets]
         if self.metrics is not None:
             options += ["--metrics", self.metrics]
+        if self.web is not None:
+            options += ["--web", self.web]
         if self.monitoring_debug:
             options += ["--log-level", "debug"]
         database = _database_of(self.logging_endpoint)

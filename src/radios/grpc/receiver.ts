@@ -258,6 +258,7 @@ export class GrpcReceiver implements RadioReceiver {
   #stream(call: Stream): void {
     const callPeer = call.getPeer();
     const peer = this.#peers.of(callPeer);
+    readNothingAhead(call);
     const answers = new StreamAnswers(call, this.#peers.inFlight);
     const principal = this.#access.principalOf(call);
     if (principal instanceof CollectorError) {
@@ -556,6 +557,12 @@ class StreamAnswers {
   #fail(cause: unknown): void {
     if (!this.#call.cancelled) this.#call.emit("error", statusOf(cause));
   }
+}
+
+/** A stream in object mode, as grpc-js makes it, reads sixteen requests more when it is paused: with 100 streams 40 MiB
+ *  that no limit counts. Requests that are left in HTTP/2 keep the client from sending more. */
+function readNothingAhead(call: Stream): void {
+  (call as unknown as { _readableState: { highWaterMark: number } })._readableState.highWaterMark = 0;
 }
 
 /** The service, with requests that carry an envelope left as bytes. */

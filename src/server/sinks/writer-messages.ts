@@ -10,6 +10,7 @@ export interface WriterData {
 }
 
 export interface PackedGroup {
+  /** The envelopes, in memory that both threads have: they stay until the group is stored. */
   readonly packed: Uint8Array;
   /** Bytes of each envelope. */
   readonly lengths: readonly number[];
@@ -19,7 +20,7 @@ export interface PackedGroup {
   readonly principals: readonly (Principal | undefined)[] | undefined;
 }
 
-/** A call from the main thread. Envelopes are packed into one buffer, which is handed over, not copied. */
+/** A call from the main thread. */
 export type Call =
   | { readonly store: PackedGroup }
   | { readonly status: string; readonly principal: Principal | undefined }

@@ -36,7 +36,7 @@ export function CopyButton({ text, what }: { readonly text: string; readonly wha
 export function Verbatim({ text, what }: { readonly text: string; readonly what: string }): JSX.Element {
   return (
     <div className="verbatim">
-      <pre tabIndex={0} role="region" aria-label={what}>
+      <pre tabIndex={0} role="group" aria-label={what}>
         {text}
       </pre>
       <CopyButton text={text} what={what} />

@@ -15,6 +15,9 @@ const drawnWidth = 1100;
 /** A small graph is drawn so many times as large as its layout at most. */
 const most = 1.4;
 
+/** A box that is narrower, in px, is drawn as a dot. */
+const leastBox = 80;
+
 /** Draws the graph by its layout, which may be that of a moment ago: what is new is not drawn then. */
 export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChartsCoreOption {
   const { shape, places, middles } = layout;
@@ -22,7 +25,7 @@ export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChar
   const down = Math.min(drawnHeight / layout.height, most);
   const drawn = ([x, y]: Place): Place => [x * across, y * down];
   const fit = Math.min(1, across, down);
-  const boxed = shape.width * fit > 80;
+  const boxed = shape.width * fit >= leastBox;
   const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
   const edges = new Map(graph.edges.map((edge) => [`${edge.from} ${edge.to}`, edge]));
   return {
@@ -40,7 +43,7 @@ export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChar
         ...{ left: "center", top: "middle", preserveAspect: "contain" },
         // A box is its label: arrows end at the symbol, which is as high as the box, and round.
         symbol: "circle",
-        symbolSize: boxed ? shape.height : Math.max(6, 22 * fit),
+        symbolSize: boxed ? boxHeight : Math.max(6, 22 * fit),
         edgeSymbol: ["none", "arrow"],
         edgeSymbolSize: boxed ? 8 : 5,
         lineStyle: { color: colors.muted, opacity: boxed ? 1 : 0.6 },
@@ -62,7 +65,7 @@ export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChar
             itemStyle: { color },
             label: boxed
               ? {
-                  ...box,
+                  ...box(shape.width * fit),
                   formatter: boxText(graph, node),
                   color: colors.text,
                   backgroundColor: colors.page,
@@ -104,19 +107,17 @@ export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChar
   };
 }
 
-/** A label that is a box as large as graph.tsx has the nodes of few laid out. */
-const box = {
-  ...{ show: true, fontSize: 12, lineHeight: 16 },
-  ...{
-    width: 126,
-    height: 32,
-    padding: [5, 10],
-    overflow: "truncate",
-    align: "center",
-    verticalAlign: "middle",
-  },
-  ...{ borderWidth: 2, borderRadius: 4 },
-};
+/** In px, of two lines. */
+const boxHeight = 44;
+
+/** A label that is a box so many px wide. */
+function box(width: number): object {
+  return {
+    ...{ show: true, fontSize: 12, lineHeight: 16, align: "center", verticalAlign: "middle" },
+    ...{ width: width - 16, height: boxHeight - 12, padding: [4, 6], overflow: "truncate" },
+    ...{ borderWidth: 2, borderRadius: 4 },
+  };
+}
 
 /** ECharts' measure of how far an edge is bent, so that it passes through `middle`. */
 function curveness([x1, y1]: Place, [x2, y2]: Place, [x, y]: Place): number {
@@ -126,23 +127,18 @@ function curveness([x1, y1]: Place, [x2, y2]: Place, [x, y]: Place): number {
   return (2 * away) / (acrossX ** 2 + acrossY ** 2);
 }
 
-/** A node's name, by which somebody knows it. */
-export function named({ level }: Graph, { id, label }: Node): string {
-  return level === "app" || label === id ? label : `${id} ${label}`;
-}
-
 function boxText(graph: Graph, node: Node): string {
   const state = leading(node);
   const { symbol, label } = states[state];
   const some = node.states[state] ?? 0;
   const all = `${symbol} ${graph.level === "app" ? counted(node.tasks, "task") : label}`;
-  return `${named(graph, node)}\n${some === node.tasks ? all : `${counted(node.tasks, "task")}, ${symbol} ${count(some)}`}`;
+  return `${node.label}\n${some === node.tasks ? all : `${counted(node.tasks, "task")}, ${symbol} ${count(some)}`}`;
 }
 
 function described(graph: Graph, node: Node): string {
   const own = graph.edges.find(({ from, to }) => from === node.id && to === node.id);
   return [
-    named(graph, node),
+    node.label,
     ...stateNames.flatMap((state) => {
       const some = node.states[state] ?? 0;
       return some === 0 ? [] : `${states[state].symbol} ${count(some)} ${states[state].label}`;

@@ -12,7 +12,7 @@ import { count, counted } from "../format.js";
 import { Answered, DataTable, Page } from "../page.js";
 import { StateCounts, stateNames } from "../states.js";
 import type { Layout, Shape } from "./graph-layout.js";
-import { dependencies, drawnHeight, graphOption, named } from "./graph-option.js";
+import { dependencies, drawnHeight, graphOption } from "./graph-option.js";
 
 use([GraphChart]);
 
@@ -31,7 +31,7 @@ export default function Graph({ runId }: { readonly runId: string }): JSX.Elemen
   const tooMany = run !== undefined && run.tasks > drawnTasks;
 
   return (
-    <Page title="Dependencies" of={run?.workflow ?? undefined}>
+    <Page title="Graph" of={run?.workflow ?? undefined}>
       <fieldset className="switch">
         <legend>A node for each</legend>
         {(["app", "task"] as const).map((one) => (
@@ -143,7 +143,7 @@ function Tables({
   const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
   const link = (id: string): JSX.Element => {
     const node = nodes.get(id);
-    return node === undefined ? <>{id}</> : <Link href={address(node)}>{named(graph, node)}</Link>;
+    return node === undefined ? <>{id}</> : <Link href={address(node)}>{node.label}</Link>;
   };
   const cut = (rows: number): string => (rows > tableRows ? `, the first ${count(tableRows)}` : "");
   return (

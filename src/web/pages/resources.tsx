@@ -57,8 +57,8 @@ export default function Resources({ runId }: { readonly runId: string }): JSX.El
           ) : (
             <>
               <p className="muted">
-                Of each task the totals of its tries. A box spans the middle half of the tasks with the median
-                as its line, whiskers reach from the least to the most, and a diamond is where 95 % are below.
+                A box spans the middle half of the tasks with the median as its line, whiskers reach from the
+                least to the most, and a diamond is where 95 % are below.
               </p>
               <Sampled runId={runId} apps={apps} />
               <div className="columns wide">
@@ -77,21 +77,24 @@ export default function Resources({ runId }: { readonly runId: string }): JSX.El
 /** From how many tasks the figures of each app are. */
 function Sampled({ runId, apps }: { readonly runId: string; readonly apps: readonly App[] }): JSX.Element {
   return (
-    <ul className="counts">
+    <ul className="counts" aria-label="Tasks of each app with samples">
       {apps.map(({ app, tasks, sampled }) => (
         <li key={app}>
           <Link href={runAddress(runId, "tasks", `?${new URLSearchParams({ app }).toString()}`)}>{app}</Link>:{" "}
-          {sampled < tasks ? `from ${count(sampled)} of ${counted(tasks, "task")}` : counted(tasks, "task")}
+          {from(tasks, sampled)}
         </li>
       ))}
     </ul>
   );
 }
 
+function from(tasks: number, sampled: number): string {
+  if (tasks === 0) return "no samples, wall time alone";
+  return sampled < tasks ? `from ${count(sampled)} of ${counted(tasks, "task")}` : counted(tasks, "task");
+}
+
 interface Box {
   readonly app: string;
-  readonly tasks: number;
-  readonly sampled: number;
   readonly of: Distribution;
 }
 
@@ -114,7 +117,7 @@ function MeasurePanel({
     () =>
       apps.flatMap((one): Box[] => {
         const of = measure.of(one);
-        return of === null ? [] : [{ app: one.app, tasks: one.tasks, sampled: one.sampled, of }];
+        return of === null ? [] : [{ app: one.app, of }];
       }),
     [apps, measure],
   );
@@ -214,8 +217,6 @@ function BoxTable({
       caption={`${name} of the tasks of each app`}
       columns={[
         { name: "App", cell: ({ app }: Box) => app },
-        { name: "Tasks", numeric: true, cell: ({ tasks }) => count(tasks) },
-        { name: "of them here", numeric: true, cell: ({ sampled }) => count(sampled) },
         value("Least", "min"),
         value("25 %", "p25"),
         value("Median", "median"),
@@ -236,10 +237,9 @@ function range(boxes: readonly Box[]): [number, number] {
 
 function told(box: Box | undefined, shown: (value: number) => string): string {
   if (box === undefined) return "";
-  const { app, tasks, sampled, of } = box;
+  const { app, of } = box;
   return [
     app,
-    sampled < tasks ? `from ${count(sampled)} of ${counted(tasks, "task")}` : counted(tasks, "task"),
     `least ${shown(of.min)}, most ${shown(of.max)}`,
     `half between ${shown(of.p25)} and ${shown(of.p75)}`,
     `median ${shown(of.median)}`,

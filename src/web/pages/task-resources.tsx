@@ -5,8 +5,8 @@ import { useMemo, type JSX } from "react";
 
 import type { Sample, Time, Try } from "../../view/api.js";
 import { axis, byteTicks, Chart, TimeScale, useColors, type Colors } from "../chart.js";
-import { bytes, counted, duration, figure, unknown } from "../format.js";
-import { DataTable, Panel, useZone } from "../page.js";
+import { bytes, count, counted, duration, figure, unknown } from "../format.js";
+import { DataTable, Panel, useZone, type Column } from "../page.js";
 
 use([LineChart, DataZoomInsideComponent]);
 
@@ -17,6 +17,7 @@ interface Unit {
 }
 
 const cores: Unit = { shown: (value) => `${figure(value)} cores`, ticks: () => ({}) };
+const ofSeconds: Unit = { shown: duration, ticks: () => ({}) };
 const ofBytes: Unit = { shown: bytes, ticks: byteTicks };
 
 interface Line {
@@ -26,6 +27,13 @@ interface Line {
   readonly since?: boolean;
 }
 
+interface Extent {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** On both sides of the first and the last sample, of which there may be one only. */
+const marginMs = 50;
 /** Fewer points than this are marked. */
 const markedPoints = 60;
 /** A table of more rows is of use to nobody. */
@@ -48,14 +56,29 @@ export function TaskResources({ tries }: { readonly tries: readonly Try[] }): JS
     some.length === 1 ? what : `${what} of try ${String(one.try)}`;
   return (
     <div className="columns">
-      <Usage
-        title="CPU"
-        unit={cores}
-        lines={some.map((one) => ({ name: named(one, "cores in use"), points: coresOf(one), since: true }))}
-        tries={some}
-      />
+      {some.some(({ samples }) => samples.length > 1) ? (
+        <Usage
+          title="CPU"
+          columns={columnsOf.cpu}
+          unit={cores}
+          lines={some.map((one) => ({ name: named(one, "cores in use"), points: coresOf(one), since: true }))}
+          tries={some}
+        />
+      ) : (
+        <Usage
+          title="CPU"
+          columns={columnsOf.cpu}
+          unit={ofSeconds}
+          lines={some.map((one) => ({
+            name: named(one, "CPU time"),
+            points: pointsOf(one, (sample) => sample.cpuSeconds),
+          }))}
+          tries={some}
+        />
+      )}
       <Usage
         title="Memory"
+        columns={columnsOf.memory}
         unit={ofBytes}
         lines={some.map((one) => ({
           name: named(one, "resident"),
@@ -65,6 +88,7 @@ export function TaskResources({ tries }: { readonly tries: readonly Try[] }): JS
       />
       <Usage
         title="Disk"
+        columns={columnsOf.disk}
         unit={ofBytes}
         lines={some.flatMap((one) => [
           { name: named(one, "read"), points: pointsOf(one, (sample) => sample.readBytes) },
@@ -80,11 +104,13 @@ function Usage({
   title,
   unit,
   lines,
+  columns,
   tries,
 }: {
   readonly title: string;
   readonly unit: Unit;
   readonly lines: readonly Line[];
+  readonly columns: readonly Column<SampleOfTry>[];
   readonly tries: readonly Try[];
 }): JSX.Element {
   const zone = useZone();
@@ -101,7 +127,11 @@ function Usage({
         icon: "roundRect",
         itemHeight: 4,
       },
-      xAxis: scale.axis(colors),
+      xAxis: {
+        ...scale.axis(colors),
+        min: ({ min }: Extent) => min - marginMs,
+        max: ({ max }: Extent) => max + marginMs,
+      },
       yAxis: {
         ...axis(colors),
         type: "value",
@@ -143,7 +173,7 @@ function Usage({
         option={option}
         height={200}
         group="samples"
-        table={() => <SampleTable tries={tries} />}
+        table={() => <SampleTable title={title} columns={columns} tries={tries} />}
       />
     </Panel>
   );
@@ -164,23 +194,37 @@ interface SampleOfTry extends Sample {
   readonly try: number;
 }
 
-function SampleTable({ tries }: { readonly tries: readonly Try[] }): JSX.Element {
+const columnsOf = {
+  cpu: [{ name: "CPU time", numeric: true, cell: ({ cpuSeconds }) => duration(cpuSeconds) }],
+  memory: [{ name: "Resident", numeric: true, cell: ({ residentBytes }) => bytes(residentBytes) }],
+  disk: [
+    { name: "Read", numeric: true, cell: ({ readBytes }) => bytes(readBytes) },
+    { name: "Written", numeric: true, cell: ({ writtenBytes }) => bytes(writtenBytes) },
+  ],
+} satisfies Readonly<Record<string, readonly Column<SampleOfTry>[]>>;
+
+function SampleTable({
+  title,
+  columns,
+  tries,
+}: {
+  readonly title: string;
+  readonly columns: readonly Column<SampleOfTry>[];
+  readonly tries: readonly Try[];
+}): JSX.Element {
   const zone = useZone();
   const rows = tries.flatMap((one) =>
     one.samples.map((sample): SampleOfTry => ({ ...sample, try: one.try })),
   );
   const shown = rows.slice(0, tableRows);
-  const cut = shown.length < rows.length ? `the first ${String(tableRows)} of ` : "";
+  const cut = shown.length < rows.length ? `the first ${count(tableRows)} of ` : "";
   return (
     <DataTable
-      caption={`${cut}${counted(rows.length, "sample")}, totals since the try began, times in ${zone.name}`}
+      caption={`${title} in ${cut}${counted(rows.length, "sample")}, times in ${zone.name}`}
       columns={[
         { name: "Try", numeric: true, cell: (sample: SampleOfTry) => String(sample.try) },
-        { name: "Time", cell: ({ at }) => zone.time(at) },
-        { name: "CPU time", numeric: true, cell: ({ cpuSeconds }) => duration(cpuSeconds) },
-        { name: "Memory", numeric: true, cell: ({ residentBytes }) => bytes(residentBytes) },
-        { name: "Read", numeric: true, cell: ({ readBytes }) => bytes(readBytes) },
-        { name: "Written", numeric: true, cell: ({ writtenBytes }) => bytes(writtenBytes) },
+        { name: "Time", cell: ({ at }) => zone.milliseconds(at) },
+        ...columns,
       ]}
       rows={shown}
     />
@@ -191,20 +235,14 @@ function pointsOf({ samples }: Try, value: (sample: Sample) => number | null): L
   return samples.map((sample) => [sample.at, value(sample)]);
 }
 
-/** Cores in use since the sample before, or since the try began. */
-function coresOf({ began, samples }: Try): Line["points"] {
-  let before: { readonly at: Time; readonly cpuSeconds: number } | null =
-    began === null ? null : { at: began, cpuSeconds: 0 };
-  const points: [Time, number | null][] = before === null ? [] : [[before.at, null]];
-  for (const { at, cpuSeconds } of samples) {
-    if (cpuSeconds === null) continue;
-    const seconds = before === null ? 0 : (at - before.at) / 1000;
+/** Cores in use since the sample before; what the process had used before the first one is not of the task alone. */
+function coresOf({ samples }: Try): Line["points"] {
+  return samples.flatMap(({ at, cpuSeconds }, index): Line["points"] => {
+    const before = samples[index - 1];
+    if (before === undefined) return [[at, null]];
+    const seconds = (at - before.at) / 1000;
+    if (cpuSeconds === null || before.cpuSeconds === null || seconds <= 0) return [];
     // Children that have ended leave the sum on some systems, so that it may fall.
-    points.push([
-      at,
-      before === null || seconds <= 0 ? null : Math.max(cpuSeconds - before.cpuSeconds, 0) / seconds,
-    ]);
-    before = { at, cpuSeconds };
-  }
-  return points;
+    return [[at, Math.max(cpuSeconds - before.cpuSeconds, 0) / seconds]];
+  });
 }

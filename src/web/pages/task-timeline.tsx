@@ -93,7 +93,11 @@ export function TaskTimeline({
     };
     return {
       grid: { left: 8, right: 28, top: 8, bottom: 8, containLabel: true },
-      xAxis: scale.axis(colors),
+      // What ended it is marked behind its end.
+      xAxis: {
+        ...scale.axis(colors),
+        max: ({ min, max }: { min: number; max: number }) => max + (max - min) * 0.03,
+      },
       yAxis: {
         ...axis(colors),
         type: "category",

@@ -59,7 +59,9 @@ function FindingPanel({
         <span className="tag">{kind.replaceAll("-", " ")}</span>
       </header>
       {detail.map((sentence, index) => (
-        <p key={index}>{sentence}</p>
+        <p key={index}>
+          {sentence.split("`").map((part, code) => (code % 2 === 1 ? <code key={code}>{part}</code> : part))}
+        </p>
       ))}
       <Groups runId={runId} groups={groups} />
       {tasks.length === 0 ? null : (

@@ -34,6 +34,8 @@ interface Extent {
 
 /** On both sides of the first and the last sample, of which there may be one only. */
 const marginMs = 50;
+/** Of a row of the legend. */
+const rowPx = 20;
 /** Fewer points than this are marked. */
 const markedPoints = 60;
 /** A table of more rows is of use to nobody. */
@@ -53,7 +55,7 @@ export function TaskResources({ tries }: { readonly tries: readonly Try[] }): JS
     );
   }
   const named = (one: Try, what: string): string =>
-    some.length === 1 ? what : `${what} of try ${String(one.try)}`;
+    some.length === 1 ? what : `${what}, try ${String(one.try)}`;
   return (
     <div className="columns">
       {some.some(({ samples }) => samples.length > 1) ? (
@@ -116,9 +118,10 @@ function Usage({
   const zone = useZone();
   const colors = useColors();
   const option = useMemo(() => {
+    const rows = legendRows(lines);
     const scale = new TimeScale(zone, lines[0]?.points[0]?.[0] ?? 0);
     return {
-      grid: { left: 8, right: 24, top: 30, bottom: 8, containLabel: true },
+      grid: { left: 8, right: 24, top: 12 + rows * rowPx, bottom: 8, containLabel: true },
       legend: {
         type: "scroll",
         top: 0,
@@ -171,12 +174,17 @@ function Usage({
       <Chart
         label={`${title} over time: ${lines.map((line) => `${line.name} up to ${unit.shown(most([line]))}`).join(", ")}.`}
         option={option}
-        height={200}
+        height={170 + legendRows(lines) * rowPx}
         group="samples"
         table={() => <SampleTable title={title} columns={columns} tries={tries} />}
       />
     </Panel>
   );
+}
+
+/** Two names stand side by side above the chart. */
+function legendRows(lines: readonly Line[]): number {
+  return Math.ceil(lines.length / 2);
 }
 
 function most(lines: readonly Line[]): number {

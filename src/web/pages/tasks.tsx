@@ -191,22 +191,22 @@ function columnsOf(runId: string, zone: Zone): ColDef<TaskRow>[] {
     });
   const number = { type: "rightAligned" };
   return [
-    column("task", "Task", { width: 95, ...number, cellRenderer: TaskCell, cellRendererParams: { runId } }),
-    column("app", "App", { width: 170 }),
-    column("state", "State", { width: 165, cellRenderer: StateCell }),
-    column("executor", "Executor", { width: 110 }),
-    column("block", "Block", { width: 85 }),
-    column("host", "Host", { width: 190 }),
-    time("submitted", "Submitted"),
-    time("began", "Began"),
-    time("ended", "Ended"),
+    column("task", "Task", { width: 90, ...number, cellRenderer: TaskCell, cellRendererParams: { runId } }),
+    column("app", "App", { width: 160 }),
+    column("state", "State", { width: 155, cellRenderer: StateCell }),
     column("seconds", "Took", {
-      width: 105,
+      width: 100,
       ...number,
       valueFormatter: ({ data, value }) => (data === undefined ? "" : duration(value as number | null)),
     }),
-    column("tries", "Tries", { width: 85, ...number }),
+    column("tries", "Tries", { width: 75, ...number }),
+    time("began", "Began"),
+    column("host", "Host", { width: 150 }),
+    column("block", "Block", { width: 75 }),
     column("failure", "Failure", { minWidth: 260, flex: 1 }),
+    time("submitted", "Submitted"),
+    time("ended", "Ended"),
+    column("executor", "Executor", { width: 130 }),
   ];
 }
 

@@ -1,12 +1,9 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { startProgram, type RunningProgram } from "./program.js";
 import type { Scope } from "./scope.js";
 import { temporaryDirectory } from "./temporary-directory.js";
-import { within } from "./wait.js";
 
 /** The collector's command line, as compiled. */
 export const collectorMain = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
@@ -25,8 +22,8 @@ export interface CollectorOptions {
   readonly inside?: (command: readonly string[]) => readonly string[];
 }
 
-/** A collector in a process of its own. */
-export interface RunningCollector {
+/** What `serve` says when it is ready. */
+interface Ready {
   /** As "127.0.0.1:41235". */
   readonly address: string;
   /** Where its other radios listen, by their names. */
@@ -37,15 +34,10 @@ export interface RunningCollector {
   /** Where its page is, with --web. */
   readonly web?: string;
   readonly pid: number;
-  /** What it has logged so far. */
-  readonly stderr: string;
-  /** Its exit code, or the name of the signal that ended it. */
-  readonly exited: Promise<number | NodeJS.Signals>;
-  /** Lets it drain (SIGTERM) and waits for its end. */
-  stop(): Promise<number | NodeJS.Signals>;
-  /** Ends it at this instant (SIGKILL) and waits for its end. */
-  kill(): Promise<number | NodeJS.Signals>;
 }
+
+/** A collector in a process of its own; `stop` lets it drain. */
+export type RunningCollector = Ready & Omit<RunningProgram<Ready>, "ready">;
 
 /** Runs `parsl-collector serve` until the test ends and waits until it is ready. */
 export async function startCollector(t: Scope, options: CollectorOptions = {}): Promise<RunningCollector> {
@@ -56,47 +48,20 @@ export async function startCollector(t: Scope, options: CollectorOptions = {}): 
     "--exit-with-parent", // so that a test run that is broken off leaves none behind
     ...(options.args ?? []),
   ];
-  const [program = "", ...args] = options.inside?.(command) ?? command;
-  const child = spawn(program, args, {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...options.env },
-  });
-  let stderr = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const exited = once(child, "close").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
-  t.teardown(async () => {
-    await end(child, exited, "SIGKILL");
-    if (!t.passed && stderr !== "") t.log(`collector ${String(child.pid)} logged:\n${stderr}`);
-  });
-
-  const lines = createInterface({ input: child.stdout });
-  const firstLine = once(lines, "line") as Promise<[string]>;
-  const early = exited.then((code): never => {
-    throw new Error(`the collector ended with ${String(code)} before it was ready: ${stderr}`);
-  });
-  const [line] = await within("the collector's ready line", Promise.race([firstLine, early]));
-  early.catch(() => undefined); // from here on its end is the test's business
-  const ready = JSON.parse(line) as Pick<
-    RunningCollector,
-    "address" | "radios" | "database" | "metrics" | "web" | "pid"
-  >;
+  const program = await startProgram<Ready>(
+    t,
+    "collector",
+    options.inside?.(command) ?? command,
+    options.env,
+  );
 
   return {
-    ...ready,
+    ...program.ready,
     get stderr() {
-      return stderr;
+      return program.stderr;
     },
-    exited,
-    stop: () => end(child, exited, "SIGTERM"),
-    kill: () => end(child, exited, "SIGKILL"),
+    exited: program.exited,
+    stop: () => program.stop(),
+    kill: () => program.kill(),
   };
-}
-
-async function end(
-  child: ChildProcess,
-  exited: Promise<number | NodeJS.Signals>,
-  signal: NodeJS.Signals,
-): Promise<number | NodeJS.Signals> {
-  child.kill(signal); // false when it has ended already, and `exited` tells how
-  return within(`the collector's end by ${signal}`, exited);
 }

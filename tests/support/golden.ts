@@ -1,9 +1,12 @@
 import { readFileSync } from "node:fs";
 
+import { connect } from "../../src/client/connect.js";
 import type { Message } from "../../src/client/message.js";
 import { timestampFromMicros } from "../../src/client/timestamps.js";
 import type { Timestamp } from "../../src/model/messages.js";
+import { startCollector } from "./collector.js";
 import type { Row } from "./database.js";
+import type { Scope } from "./scope.js";
 
 // The tests run from build/tests/support; what is not compiled stays in tests/.
 const directory = new URL("../../../tests/golden/", import.meta.url);
@@ -15,6 +18,16 @@ export function goldenMessages(): Message[] {
     const { type, body } = JSON.parse(line) as { type: string; body: Body | Body[] };
     return (Array.isArray(body) ? body : [body]).map((one) => message(type, one));
   });
+}
+
+/** A file in which a collector has stored these messages, until the test ends. */
+export async function goldenDatabase(t: Scope): Promise<string> {
+  const collector = await startCollector(t, { args: ["--timezone", "UTC"] });
+  const client = connect({ address: collector.address });
+  for (const message of goldenMessages()) await client.send(message);
+  await client.close();
+  await collector.stop();
+  return collector.database;
 }
 
 /** The rows that Parsl's own database manager made of them, by table. */

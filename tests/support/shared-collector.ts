@@ -4,7 +4,7 @@ import test from "ava";
 
 import { startCollector, type CollectorOptions, type RunningCollector } from "./collector.js";
 import { openDatabase, type ReadableDatabase } from "./database.js";
-import type { Scope } from "./scope.js";
+import { fileScope } from "./file-scope.js";
 import { Service } from "./service.js";
 
 /** A collector that all tests of a file use, each with a run of its own. */
@@ -17,8 +17,7 @@ export interface SharedCollector {
 /** Runs one collector, with times in UTC, for all tests of the calling file. The function that is returned
  *  may be called in tests only. */
 export function sharedCollector(options: CollectorOptions = {}): () => SharedCollector {
-  const undo: (() => unknown)[] = [];
-  const scope: Scope = { teardown: (fn) => undo.push(fn), passed: true, log: () => undefined };
+  const scope = fileScope();
   let shared: SharedCollector | undefined;
 
   test.before(async () => {
@@ -29,9 +28,6 @@ export function sharedCollector(options: CollectorOptions = {}): () => SharedCol
       service: Service.connect(scope, collector.address),
       db: openDatabase(scope, collector.database),
     };
-  });
-  test.after.always(async () => {
-    for (const fn of undo.reverse()) await fn();
   });
 
   return () => {

@@ -33,7 +33,7 @@ export function Panel({
   readonly children: ReactNode;
 }): JSX.Element {
   return (
-    <section className="panel" aria-label={title}>
+    <section className="panel">
       <h2>{title}</h2>
       {children}
     </section>
@@ -94,7 +94,7 @@ export function DataTable<Row>({
   readonly rows: readonly Row[];
 }): JSX.Element {
   return (
-    <div className="scroll" role="region" aria-label={caption} tabIndex={0}>
+    <div className="scroll" role="group" aria-label={caption} tabIndex={0}>
       <table>
         <caption>{caption}</caption>
         <thead>

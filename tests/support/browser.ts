@@ -57,10 +57,6 @@ export function sharedBrowser(): () => Browser {
   };
 }
 
-export interface OpenOptions {
-  readonly theme?: "light" | "dark";
-}
-
 /** A tab with what went wrong in it. */
 export interface Tab {
   readonly page: Page;
@@ -70,14 +66,9 @@ export interface Tab {
 }
 
 /** Opens a tab at an address of the collector's until the test ends. */
-export async function openTab(
-  t: Pick<Scope, "teardown">,
-  browser: Browser,
-  url: string,
-  { theme = "light" }: OpenOptions = {},
-): Promise<Tab> {
+export async function openTab(t: Pick<Scope, "teardown">, browser: Browser, url: string): Promise<Tab> {
   const context = await browser.newContext({
-    colorScheme: theme,
+    colorScheme: "light",
     viewport: { width: 1280, height: 900 },
     locale: "en-GB",
     timezoneId: "Pacific/Apia", // far from every zone in the tests' files

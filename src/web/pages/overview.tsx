@@ -4,7 +4,7 @@ import { use, type EChartsCoreOption } from "echarts/core";
 import { useMemo, type JSX } from "react";
 import { Link } from "wouter";
 
-import type { AppSummary, BlockSummary, NodeSummary, RunDetail, Timeline } from "../../view/api.js";
+import type { AppSummary, BlockSummary, NodeSummary, RunDetail, Time, Timeline } from "../../view/api.js";
 import { runAddress } from "../addresses.js";
 import { previous, queries } from "../api.js";
 import { axis, Chart, TimeScale, useColors, type Colors } from "../chart.js";
@@ -81,7 +81,7 @@ function Charts({ timeline }: { readonly timeline: Timeline }): JSX.Element {
           <Chart
             group={group}
             height={190}
-            label={`Tasks that ended, a second, ${period}: at most ${figure(highest(timeline.endedPerSecond))}.`}
+            label={`Tasks that ended, a second, ${period}: at most ${figure(highest(rates(timeline).values))}.`}
             option={options.rate()}
             table={() => (
               <TimeTable
@@ -156,6 +156,7 @@ class Options {
     return this.#option(
       some.map((state) => ({
         ...this.#line(states[state].label, this.#timeline.states[state] ?? [], this.#colors.states[state]),
+        step: false,
         stack: "tasks",
         areaStyle: { opacity: 0.9 },
         lineStyle: { width: 0 },
@@ -164,8 +165,11 @@ class Options {
   }
 
   rate(): EChartsCoreOption {
-    const { endedPerSecond } = this.#timeline;
-    const line = this.#line("tasks a second", endedPerSecond, this.#colors.states.exec_done);
+    const { times, values } = rates(this.#timeline);
+    const line = {
+      ...this.#line("tasks a second", [], this.#colors.states.exec_done),
+      data: times.map((at, index) => [this.#scale.place(at), values[index]]),
+    };
     return {
       ...this.#option([{ ...line, step: "start", areaStyle: { opacity: 0.25 } }]),
       grid: { ...grid, top: 12 },
@@ -359,6 +363,20 @@ function nodeColumns(zone: Zone): Column<NodeSummary>[] {
         `${zone.time(firstSeen)} to ${active ? "now" : zone.time(lastHeartbeat)}`,
     },
   ];
+}
+
+/** Of a second at least, or what is a hundredth of the time: single tasks do not make a rate. */
+function rates({ times, endedPerSecond }: Timeline): { readonly times: Time[]; readonly values: number[] } {
+  const stepMs = (times[1] ?? 0) - (times[0] ?? 0);
+  const size = Math.max(Math.ceil(times.length / 100), stepMs > 0 ? Math.ceil(1000 / stepMs) : 1);
+  const ends = times.map((_, index) => index).filter((index) => index > 0 && index % size === 0);
+  return {
+    times: ends.map((end) => times[end] ?? 0),
+    values: ends.map((end) => {
+      const values = endedPerSecond.slice(end - size + 1, end + 1);
+      return values.reduce((sum, value) => sum + value, 0) / size;
+    }),
+  };
 }
 
 function timelineHas({ states: values }: Timeline, state: (typeof stateNames)[number]): boolean {

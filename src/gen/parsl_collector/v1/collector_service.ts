@@ -6,21 +6,11 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  type handleBidiStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Acknowledgement, Envelope, SequenceRange } from "./envelope.js";
@@ -1756,72 +1746,6 @@ export interface CollectorServiceServer extends UntypedServiceImplementation {
    */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
 }
-
-export interface CollectorServiceClient extends Client {
-  /**
-   * Envelopes up, acknowledgements down, one response a stream a commit. The collector ends a stream with
-   * UNAVAILABLE when it shuts down (connect again and resend what is not acknowledged) and with
-   * INVALID_ARGUMENT for bytes that are no envelope (do not resend them).
-   */
-  streamMessages(): ClientDuplexStream<StreamMessagesRequest, StreamMessagesResponse>;
-  streamMessages(options: Partial<CallOptions>): ClientDuplexStream<StreamMessagesRequest, StreamMessagesResponse>;
-  streamMessages(
-    metadata: Metadata,
-    options?: Partial<CallOptions>,
-  ): ClientDuplexStream<StreamMessagesRequest, StreamMessagesResponse>;
-  /** The same for one envelope, for languages and tools without streams. Answers after the commit. */
-  sendMessages(
-    request: SendMessagesRequest,
-    callback: (error: ServiceError | null, response: SendMessagesResponse) => void,
-  ): ClientUnaryCall;
-  sendMessages(
-    request: SendMessagesRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: SendMessagesResponse) => void,
-  ): ClientUnaryCall;
-  sendMessages(
-    request: SendMessagesRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: SendMessagesResponse) => void,
-  ): ClientUnaryCall;
-  /** What is stored of a run, by sender, and what is missing. */
-  getStatus(
-    request: GetStatusRequest,
-    callback: (error: ServiceError | null, response: GetStatusResponse) => void,
-  ): ClientUnaryCall;
-  getStatus(
-    request: GetStatusRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: GetStatusResponse) => void,
-  ): ClientUnaryCall;
-  getStatus(
-    request: GetStatusRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: GetStatusResponse) => void,
-  ): ClientUnaryCall;
-  /**
-   * Messages as they are committed, from now on or from a position, until the caller ends the call. Ends with
-   * UNAVAILABLE when the collector shuts down (subscribe again with the last position) and with OUT_OF_RANGE for
-   * a position from which on messages are no longer kept, or one of another database.
-   */
-  subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;
-  subscribe(
-    request: SubscribeRequest,
-    metadata?: Metadata,
-    options?: Partial<CallOptions>,
-  ): ClientReadableStream<SubscribeResponse>;
-}
-
-export const CollectorServiceClient = makeGenericClientConstructor(
-  CollectorServiceService,
-  "parsl_collector.v1.CollectorService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): CollectorServiceClient;
-  service: typeof CollectorServiceService;
-  serviceName: string;
-};
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 

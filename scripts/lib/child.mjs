@@ -12,8 +12,19 @@ const lastOutputMs = 1_000;
 const running = new Set();
 let stopped = false;
 
-/** A program that ran: its exit code (null when a signal ended it), its output and how long it took. */
-/** @typedef {{ code: number | null, output: string, seconds: number, timedOut: boolean }} Ended */
+/** A program that ran: its exit code (null when a signal ended it), its output, how long it took, and the CPU of it
+ *  and of all that it waited for (NaN when it was killed). */
+/** @typedef {{
+ *    code: number | null,
+ *    output: string,
+ *    seconds: number,
+ *    cpuSeconds: number,
+ *    timedOut: boolean,
+ *  }} Ended */
+
+/** Runs the program that its arguments are and tells the CPU time on descriptor 3. It outlives a signal to the group
+ *  until the program has ended, too. */
+const timing = 'trap : HUP INT TERM; "$@" 3>&-; code=$?; times >&3; exit $code';
 
 /** Runs a program in the repository and resolves at its end, however it ends. It leads a process group, so that
  *  what it started ends with it.
@@ -24,6 +35,7 @@ let stopped = false;
 export function runToEnd(command, args, { cwd = root, env = environment(), boundSeconds, onText } = {}) {
   const began = performance.now();
   const pieces = [];
+  let times = "";
   let timedOut = false;
   return new Promise((resolve) => {
     const ended = (code, problem = "") => {
@@ -32,9 +44,15 @@ export function runToEnd(command, args, { cwd = root, env = environment(), bound
       child.stdout?.destroy();
       child.stderr?.destroy();
       const output = pieces.join("") + problem;
-      resolve({ code, output, seconds: (performance.now() - began) / 1_000, timedOut });
+      const seconds = (performance.now() - began) / 1_000;
+      resolve({ code, output, seconds, cpuSeconds: cpuSecondsOf(times), timedOut });
     };
-    const child = spawn(command, args, { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("sh", ["-c", timing, "sh", command, ...args], {
+      cwd,
+      env,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+    });
     running.add(child);
     const bound =
       boundSeconds === undefined
@@ -49,6 +67,7 @@ export function runToEnd(command, args, { cwd = root, env = environment(), bound
         onText?.(text);
       });
     }
+    child.stdio[3].setEncoding("utf8").on("data", (text) => (times += text));
     child.on("error", (error) => {
       ended(null, `${command}: ${error.message}\n`);
     });
@@ -58,6 +77,15 @@ export function runToEnd(command, args, { cwd = root, env = environment(), bound
     child.on("exit", (code) => setTimeout(ended, lastOutputMs, code).unref());
     if (stopped) endGroup(child);
   });
+}
+
+/** Of what `times` says: user and system time of the shell, and in the second line those of its children. */
+function cpuSecondsOf(times) {
+  const [, children = ""] = times.split("\n");
+  const seconds = [...children.matchAll(/(\d+)m([\d.]+)s/g)].map(
+    (time) => Number(time[1]) * 60 + Number(time[2]),
+  );
+  return seconds.length === 0 ? NaN : seconds.reduce((sum, one) => sum + one);
 }
 
 /** Ends what still runs when the script itself is told to end, then the script. */

@@ -23,10 +23,17 @@ export function nodePath() {
 }
 
 /** The environment of what the scripts start. Parsl finds its interchange and its workers by PATH, and npm's
- *  programs begin with `env node`: both folders come first. */
+ *  programs begin with `env node`: both folders come first. Node and Python keep what they compile: the tests start some
+ *  hundred processes of each. */
 export function environment(more = {}) {
   const path = [venvBin, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter);
-  return { ...process.env, PATH: path, ...more };
+  return {
+    ...process.env,
+    PATH: path,
+    NODE_COMPILE_CACHE: join(setupDirectory, "node"),
+    PYTHONDONTWRITEBYTECODE: undefined,
+    ...more,
+  };
 }
 
 /** Major version of this Node. */

@@ -39,6 +39,6 @@ function filesOf(path) {
   if (!statSync(absolute).isDirectory()) return [path];
   return readdirSync(absolute, { recursive: true })
     .map((name) => join(path, name))
-    .filter((name) => statSync(join(root, name)).isFile())
+    .filter((name) => !name.includes("__pycache__") && statSync(join(root, name)).isFile())
     .sort();
 }

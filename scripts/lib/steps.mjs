@@ -68,24 +68,34 @@ export function ava({ fast }) {
 
 const inPythonTests = (name) => `python/tests/${name}`;
 
-/** Files of python/tests that take about as long as all others together. */
-const longPythonTests = ["test_shutdown.py", "test_workflows.py"].map(inPythonTests);
+/** Files of python/tests that take about as long as all others together; and half of these. */
+const longTests = ["test_shutdown.py", "test_workflows.py"].map(inPythonTests);
+const radioTests = [
+  "test_agent.py",
+  "test_filesystem_road.py",
+  "test_firewall.py",
+  "test_radio.py",
+  "test_roads.py",
+  "test_security.py",
+  "test_udp_road.py",
+].map(inPythonTests);
 
 /** Those that need no hub: of the wheel, and of what a program without a kernel calls. */
 const packageTests = ["test_package.py"].map(inPythonTests);
 const withoutHubTests = ["test_client.py", "test_subscribe.py", "test_attach.py"].map(inPythonTests);
 
-/** The tests of the hub and its radio. They are counted as two parts, so that one knows how far they are; a new file is
- *  among the rest. In a fast run only those that start no programs: of the encoding.
+/** The tests of the hub and its radio, in parts that may run side by side; a new file is among the rest. In a fast run
+ *  only those that start no programs: of the encoding.
  *  @returns {Step[]} */
 export function pytest({ fast }) {
   if (fast) return [ofPython("pytest python", ["python/tests/test_encode.py"])];
   return [
-    ofPython("pytest python: long ones", longPythonTests),
     ofPython("pytest python: the rest", [
       "python/tests",
-      ...[...longPythonTests, ...packageTests, ...withoutHubTests].map((path) => `--ignore=${path}`),
+      ...[...longTests, ...radioTests, ...packageTests, ...withoutHubTests].map((path) => `--ignore=${path}`),
     ]),
+    ofPython("pytest python: radios", radioTests),
+    ofPython("pytest python: long ones", longTests),
   ];
 }
 
@@ -116,7 +126,7 @@ export function visualize() {
   return ofPython("pytest tests/parsl", ["tests/parsl"]);
 }
 
-/** Parsl's own tests with our hub. They mostly wait, so they run as two halves of equal length side by side.
+/** Parsl's own tests with our hub. They mostly wait, so they run as two halves side by side.
  *  @returns {Step[]} */
 export function parslsOwn() {
   const script = join("tests", "parsl", "run_parsl_tests.py");

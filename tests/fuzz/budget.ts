@@ -3,8 +3,8 @@
 
 const toldInputs = process.env["PARSL_COLLECTOR_FUZZ_INPUTS"];
 
-/** Inputs to a test: as many as whoever runs it asks for; without a word, those of a test suite. */
-export const inputs = Number(toldInputs ?? 100_000);
+/** Inputs to a test: as many as whoever runs it asks for; without a word, those of a test suite, for 10 s of CPU. */
+export const inputs = Number(toldInputs ?? 20_000);
 
 /** Longest that the inputs of a whole test suite go on, in ms: a machine with other work makes fewer. Whoever asks for
  *  a number of inputs gets them all. */

@@ -11,6 +11,9 @@ import { parts } from "./parts.js";
 import { machine, machineBusySeconds, ownSeconds } from "./processes.js";
 import { asText, tablesAsText, type Circumstances, type PartResult, type Results } from "./report.js";
 
+/** The parts that `all` measures. */
+const namesOfAll = Object.keys(parts).filter((name) => parts[name]?.isApart !== true);
+
 /** What the user asked for cannot be. */
 class BadOption extends Error {}
 
@@ -34,12 +37,15 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const usage = `usage: npm run bench -- [all|PART…] [options]      measure, and say which targets are met
+const usage = `usage: npm run bench -- [all|PART…] [options]      measure, and say which targets are met (all: but those marked +)
        npm run bench -- check [FILE…] [options]    … and fail where a ratio on record has lost a quarter
        npm run bench -- write [FILE…]              put the figures of FILEs on record, and make the pages of them
 
 ${Object.entries(parts)
-  .map(([name, { about, minutes }]) => `  ${name.padEnd(11)} ${about} (${String(minutes)} min)`)
+  .map(
+    ([name, { about, minutes, isApart }]) =>
+      `${isApart === true ? "+ " : "  "}${name.padEnd(11)} ${about} (${String(minutes)} min)`,
+  )
   .join("\n")}
 
   --only PART,…   of all, or of check: these
@@ -59,7 +65,7 @@ if (values.help) {
   try {
     if (command === "write") write(files);
     else if (command === "check") await check(files);
-    else console.log(asText(await measure(command === "all" ? chosen(Object.keys(parts)) : positionals)));
+    else console.log(asText(await measure(command === "all" ? chosen(namesOfAll) : positionals)));
   } catch (error) {
     if (!(error instanceof BadOption)) throw error;
     console.error(`bench: ${error.message}\n\n${usage}`);
@@ -96,7 +102,7 @@ async function measure(names: readonly string[]): Promise<Results> {
       results.push({ part, ...circumstancesNow(), scale, rounds, ...findings });
       if (values.json !== undefined) writeFileSync(values.json, asJson({ parts: results }));
     } catch (cause) {
-      // The parts after it are worth their time all the same: a run of all takes hours.
+      // The parts after it are worth their time all the same: a run of all takes half an hour.
       console.error(`bench: measure ${part}:`, cause);
       process.exitCode = 1;
     }

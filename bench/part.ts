@@ -24,6 +24,8 @@ export interface Part {
   readonly about: string;
   /** At full size on two cores. */
   readonly minutes: number;
+  /** Not among `all`, for the time that it takes. */
+  readonly isApart?: boolean;
   readonly measure: (setting: Setting) => Promise<Findings>;
 }
 

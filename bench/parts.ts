@@ -14,12 +14,12 @@ import { measureClose, measureWorkflow } from "./workflow.js";
 export const parts: Readonly<Record<string, Part>> = {
   ingest: {
     about: "durable messages/s of the collector, of Parsl's own monitoring and of SQLite alone, in turn",
-    minutes: 4,
+    minutes: 2,
     measure: measureIngest,
   },
   shapes: {
     about: "streams and envelopes of several sizes: durable messages/s, acknowledgements, CPU, memory",
-    minutes: 5,
+    minutes: 1,
     measure: measureShapes,
   },
   latency: {
@@ -34,17 +34,17 @@ export const parts: Readonly<Record<string, Part>> = {
   },
   transports: {
     about: "our radios and Parsl's: what a send costs, what arrives, how late, what is lost",
-    minutes: 6,
+    minutes: 5,
     measure: measureTransports,
   },
   workflow: {
     about: "real Parsl programs of no-op apps, without monitoring, with ours, with Parsl's",
-    minutes: 5,
+    minutes: 4,
     measure: measureWorkflow,
   },
   close: {
     about: "how long a hub takes to close, idle and with messages on their way, and what is left",
-    minutes: 2,
+    minutes: 1,
     measure: measureClose,
   },
   memory: {
@@ -54,27 +54,29 @@ export const parts: Readonly<Record<string, Part>> = {
   },
   streams: {
     about: "10,000 streams open on one collector, each a message every 30 s",
-    minutes: 2,
+    minutes: 3,
     measure: measureStreams,
   },
   agent: {
     about: "128 workers of 100 tasks/s each through one agent, without samples and with them",
-    minutes: 3,
+    minutes: 2,
     measure: measureAgent,
   },
   growth: {
     about: "rate and restart with 0, 1 and 10 million rows in the file, of one run and of 1,000",
-    minutes: 6,
+    minutes: 3,
     measure: measureGrowth,
   },
   scaling: {
     about: "up to 1,000,000 tasks in a run, 10,000 senders, 1,000 runs in a file",
-    minutes: 30,
+    minutes: 7,
+    isApart: true,
     measure: measureScaling,
   },
   leak: {
     about: "memory of collector, agent and drain while 10 million messages pass",
-    minutes: 40,
+    minutes: 12,
+    isApart: true,
     measure: measureLeak,
   },
 };

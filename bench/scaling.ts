@@ -1,8 +1,8 @@
 import { saturate, type Load } from "./load.js";
 import { messagesOfUnit } from "./messages.js";
-import { inTurn, scaled, withCollector, type Setting } from "./part.js";
+import { scaled, withCollector, type Setting } from "./part.js";
 import type { BenchCollector } from "./processes.js";
-import { median, rounded, times, type Findings, type Table, type Target } from "./report.js";
+import { rounded, times, type Findings, type Table, type Target } from "./report.js";
 
 /** A message of the most costs this much more CPU than one of a tenth of it, where the line is straight. */
 const mostTimes = 1.5;
@@ -26,7 +26,7 @@ interface Axis {
   readonly send: (collector: BenchCollector, count: number) => Promise<Omit<Point, "peakMebibytes">>;
 }
 
-/** Rate, CPU and memory as tasks, senders and runs grow. */
+/** Rate, CPU and memory as tasks, senders and runs grow; once, since CPU is compared and not time. */
 export async function measureScaling(setting: Setting): Promise<Findings> {
   const once = async (
     collector: BenchCollector,
@@ -67,31 +67,24 @@ export async function measureScaling(setting: Setting): Promise<Findings> {
   const panels = [];
   for (const axis of axes) {
     const counts = new Set(axis.counts.map((count) => scaled(count, setting))); // a look makes some alike
-    const points = [...counts].map((count) => ({ count, found: [] as Point[] }));
-    await inTurn(setting, axis.name, async () => {
-      for (const { count, found } of points) {
-        setting.say(`${rounded(count)} ${axis.name}`);
-        found.push(
-          await withCollector(async (collector) => ({
-            ...(await axis.send(collector, count)),
-            peakMebibytes: collector.peakMebibytes(),
-          })),
-        );
-      }
-    });
-    const line = points.map(({ count, found }) => ({
-      count,
-      rate: median(found.map(({ messagesPerSecond }) => messagesPerSecond)),
-      cpuMicros: median(found.map(({ cpuMicros }) => cpuMicros)),
-      peakMebibytes: median(found.map(({ peakMebibytes }) => peakMebibytes)),
-    }));
+    const line: (Point & { readonly count: number })[] = [];
+    for (const count of counts) {
+      setting.say(`${rounded(count)} ${axis.name}`);
+      line.push(
+        await withCollector(async (collector) => ({
+          count,
+          ...(await axis.send(collector, count)),
+          peakMebibytes: collector.peakMebibytes(),
+        })),
+      );
+    }
     tables.push({
       title: `As ${axis.name} grow`,
       rows: [
         [axis.name, "durable/s", "CPU a message", "memory at most"],
         ...line.map((one) => [
           rounded(one.count),
-          rounded(one.rate),
+          rounded(one.messagesPerSecond),
           `${one.cpuMicros.toFixed(1)} us`,
           `${String(one.peakMebibytes)} MiB`,
         ]),

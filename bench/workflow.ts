@@ -115,7 +115,7 @@ export async function measureClose(setting: Setting): Promise<Findings> {
         : {
             figure: `close with ${rounded(count)} messages on their way`,
             wanted: "all stored, nothing left behind",
-            found: `${rounded(ours.rows)} rows, ${String(ours.left)} processes left`,
+            found: `${rounded(ours.rows)} rows in ${ours.seconds.toFixed(2)} s, ${String(ours.left)} processes left`,
             isMet: ours.rows === count && ours.left === 0,
           },
     );

@@ -18,7 +18,7 @@ BURST, BURSTS, REST_S = 50, 8, 0.08
 """A send is timed in bursts with rests, so that the receiver keeps up and is not timed with it."""
 
 BLAST_S = 1.5
-"""After this a sender sends nothing new."""
+"""After this a sender sends nothing new, unless `longest_s` says otherwise."""
 
 PACED_PER_S, PACED_SENDERS, PACED_S = 10_000, 4, 2
 
@@ -33,11 +33,12 @@ def measure(way, arguments):
     after which nothing more is to be expected; is_slow_to_open, whether the first message of a process must
     have arrived before others are timed."""
     figures = {"cost_us": cost(way), "blasts": []}
+    longest = arguments.get("longest_s", BLAST_S)
     for senders in arguments["senders"]:
-        figures["blasts"].append(blast(way, senders, arguments["messages"] // senders))
+        figures["blasts"].append(blast(way, senders, arguments["messages"] // senders, longest))
     if arguments["paced"]:
         each = PACED_PER_S * PACED_S // PACED_SENDERS
-        figures["paced"] = blast(way, PACED_SENDERS, each, PACED_SENDERS / PACED_PER_S)
+        figures["paced"] = blast(way, PACED_SENDERS, each, math.inf, PACED_SENDERS / PACED_PER_S)
     figures["latencies_ms"] = latencies(way)
     json.dump(figures, sys.stdout)
     print(flush=True)
@@ -61,11 +62,14 @@ def time_bursts(way, name):
     return {"sent": len(messages), "us": total / len(messages) * 1e6}
 
 
-def blast(way, senders, each, gap_s=0.0):
-    """`each` messages at most from every one of `senders`, as fast as they can, or one each `gap_s`."""
+def blast(way, senders, each, longest_s, gap_s=0.0):
+    """`each` messages at most from every one of `senders`, as fast as they can for `longest_s`, or one each
+    `gap_s`."""
     name = f"{senders} senders, {gap_s} s"
     receiver, children = cpu_of(way.receiver_pid), cpu_of_children()
-    answers, arrived = run(way, name, send_all, [(number, each, gap_s) for number in range(senders)])
+    answers, arrived = run(
+        way, name, send_all, [(number, each, longest_s, gap_s) for number in range(senders)]
+    )
     sent = sum(answer["sent"] for answer in answers)
     # What a sender spent before its first message is what a process costs once.
     children = cpu_of_children() - children - sum(answer["cpu_before"] for answer in answers)
@@ -86,7 +90,7 @@ def blast(way, senders, each, gap_s=0.0):
     return figures
 
 
-def send_all(way, name, number, each, gap_s):
+def send_all(way, name, number, each, longest_s, gap_s):
     messages = [message(name, number, i) for i in range(each)]
     before = cpu_of_self()
     began = time.monotonic()
@@ -94,7 +98,7 @@ def send_all(way, name, number, each, gap_s):
     for one in messages:
         if gap_s:
             time.sleep(max(0, began + sent * gap_s - time.monotonic()))
-        elif time.monotonic() - began > BLAST_S:
+        elif time.monotonic() - began > longest_s:
             break
         way.send(one)
         sent += 1

@@ -41,6 +41,8 @@ const threads = {
   "writer-thread": "./server/sinks/sqlite/writer-thread.js",
   "postgresql-thread": "./server/sinks/postgresql/postgresql-thread.js",
   "followers-thread": "./server/followers/followers-thread.js",
+  "index-thread": "./view/index-thread.js",
+  "why-thread": "./view/why-thread.js",
 };
 
 /** Packages look for their assets from `__dirname`, which a bundle in ESM has not: it becomes the package's folder beside
@@ -117,6 +119,9 @@ async function bundle(directory) {
     mkdirSync(dirname(place), { recursive: true });
     cpSync(join(root, "node_modules", asset), place, { recursive: true });
   }
+  // The page, which the program looks for where the repository has it. Its own licences are in it.
+  const page = join("build", "web");
+  cpSync(join(root, page), join(directory, page), { recursive: true });
   writeFileSync(join(directory, "LICENSES"), licensesOf(Object.keys(metafile.inputs)));
   const { name, version, type } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   writeFileSync(join(directory, "package.json"), `${JSON.stringify({ name, version, type })}\n`);

@@ -264,7 +264,8 @@ export interface Workers {
 export interface Resources {
   readonly apps: readonly {
     readonly app: string;
-    /** Tasks with samples, and those that these figures are from (a random choice when there are more than 2,000). */
+    /** Tasks with samples (an estimate where there are many), and those that these figures are from (2,000 at most, from all
+     *  over the run). */
     readonly tasks: number;
     readonly sampled: number;
     readonly cpuSeconds: Distribution | null;

@@ -44,10 +44,14 @@ CREATE TABLE used (run INTEGER NOT NULL, kind INTEGER NOT NULL, word INTEGER NOT
 CREATE TABLE task (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, app INTEGER NOT NULL, state INTEGER NOT NULL,
   executor INTEGER NOT NULL, block INTEGER NOT NULL, host INTEGER NOT NULL, submitted REAL, began REAL, ended REAL,
   seconds REAL, tries INTEGER NOT NULL, failure INTEGER NOT NULL, read_at INTEGER NOT NULL, said BLOB NOT NULL);
+CREATE INDEX task_run ON task (run);
 -- Tries that began to run.
 CREATE TABLE attempt (task INTEGER NOT NULL, try INTEGER NOT NULL, run INTEGER NOT NULL, app INTEGER NOT NULL,
   block INTEGER NOT NULL, host INTEGER NOT NULL, began REAL NOT NULL, ended REAL, seconds REAL, failed INTEGER NOT NULL,
   PRIMARY KEY (task, try)) WITHOUT ROWID;
+CREATE INDEX attempt_began ON attempt (run, began, ended);
+CREATE INDEX attempt_longest ON attempt (run, seconds);
+CREATE INDEX attempt_open ON attempt (run, began) WHERE ended IS NULL;
 CREATE TABLE tally (run INTEGER NOT NULL, app INTEGER NOT NULL, state INTEGER NOT NULL, tasks INTEGER NOT NULL,
   PRIMARY KEY (run, app, state)) WITHOUT ROWID;
 -- By how much the tasks in each state and the tries that run change in each stretch of time, which is \`width\` of the run.
@@ -89,7 +93,6 @@ export function addSortIndexes(index: Database.Database): void {
   for (const column of sorted)
     index.exec(`CREATE INDEX IF NOT EXISTS task_${column} ON task (run, ${column})`);
   index.exec("CREATE INDEX IF NOT EXISTS attempt_seconds ON attempt (run, app, seconds)");
-  index.exec("CREATE INDEX IF NOT EXISTS attempt_began ON attempt (run, began, ended)");
 }
 
 export function clearIndex(index: Database.Database): void {

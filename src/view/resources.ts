@@ -2,9 +2,12 @@ import type { Data, IndexedRun } from "./answers.js";
 import type { Distribution, Resources } from "./api.js";
 import { taskOfKey } from "./index-file.js";
 
-/** Tasks of an app whose samples are read at most, and of all apps together: 0.3 s for as many with ten samples each. */
+/** Tasks of an app whose samples are read at most, and of all apps together: it takes 0.2 s for as many. */
 const mostOfApp = 2_000;
-const mostOfAll = 8_000;
+const mostOfAll = 4_000;
+
+/** Tasks that stand side by side in a choice: their samples are near each other in the file too. */
+const sideBySide = 20;
 
 type AppResources = Resources["apps"][number];
 
@@ -18,30 +21,49 @@ interface Used {
 /** What the tasks of each app took. Throws NotFound. */
 export function resourcesOf(data: Data, runId: string): Resources {
   const run = data.run(runId);
-  const apps = data.rows<{ app: number; ran: number }>(
-    "SELECT app, count(DISTINCT task) AS ran FROM attempt WHERE run = ? GROUP BY app",
+  const apps = data.rows<{ app: number; tasks: number }>(
+    "SELECT app, sum(tasks) AS tasks FROM tally WHERE run = ? GROUP BY app HAVING sum(tasks) > 0",
     run.id,
   );
   const most = Math.min(mostOfApp, Math.ceil(mostOfAll / Math.max(1, apps.length)));
   return {
     apps: apps
-      .map(({ app, ran }) => ofApp(data, run, app, ran, most))
+      .map(({ app, tasks }) => ofApp(data, run, app, tasks, most))
       .sort((a, b) => (a.app < b.app ? -1 : 1)),
   };
 }
 
-function ofApp(data: Data, run: IndexedRun, app: number, ran: number, most: number): AppResources {
-  // A choice that looks random, and is the same each time.
-  const chosen = data.rows<{ task: number; tries: number; seconds: number | null }>(
-    `SELECT task, max(try) + 1 AS tries, seconds FROM attempt
-    WHERE run = ? AND app = ? AND ((task % 4294967296) * 2654435761 >> 12) % ? = 0 GROUP BY task LIMIT ?`,
-    ...[run.id, app, Math.max(1, Math.floor(ran / most)), most],
-  );
-  const used = chosen.flatMap(({ task, tries }) => usedBy(data, run, taskOfKey(task), tries) ?? []);
+interface Chosen {
+  readonly id: number;
+  readonly tries: number;
+  readonly seconds: number | null;
+}
+
+/** All tasks of an app, or some from all over the run, the same each time. */
+function chosenOf(data: Data, run: IndexedRun, app: number, tasks: number, most: number): Chosen[] {
+  const from = "FROM task WHERE run = ? AND app = ?";
+  if (tasks <= most) return data.rows(`SELECT id, tries, seconds ${from}`, run.id, app);
+  const span = data.row<{ first: number; last: number }>(
+    `SELECT min(id) AS first, max(id) AS last ${from}`,
+    ...[run.id, app],
+  ) ?? { first: 0, last: 0 };
+  const groups = Math.floor(most / sideBySide);
+  const chosen = new Map<number, Chosen>();
+  for (let group = 0; group < groups; group += 1) {
+    const start = span.first + Math.floor(((span.last - span.first) * group) / groups);
+    const sql = `SELECT id, tries, seconds ${from} AND id >= ? ORDER BY id LIMIT ?`;
+    for (const one of data.rows<Chosen>(sql, run.id, app, start, sideBySide)) chosen.set(one.id, one);
+  }
+  return [...chosen.values()];
+}
+
+function ofApp(data: Data, run: IndexedRun, app: number, tasks: number, most: number): AppResources {
+  const chosen = chosenOf(data, run, app, tasks, most);
+  const used = chosen.flatMap(({ id, tries }) => usedBy(data, run, taskOfKey(id), tries) ?? []);
   const of = (figure: (one: Used) => number | null): Distribution | null => distributionOf(used.map(figure));
   return {
     app: data.word(app) ?? "",
-    tasks: chosen.length === 0 ? 0 : Math.round((ran * used.length) / chosen.length),
+    tasks: chosen.length === 0 ? 0 : Math.round((tasks * used.length) / chosen.length),
     sampled: used.length,
     cpuSeconds: of(({ cpu }) => cpu),
     peakResidentBytes: of(({ resident }) => resident),

@@ -25,17 +25,31 @@ export function workersOf(data: Data, runId: string, options: WorkersOptions): W
   const run = data.run(runId);
   const from = options.from ?? data.ms(data.workflow(runId)?.time_began) ?? run.first ?? 0;
   const to = Math.max(from, options.to ?? run.last ?? from);
-  const inTime = "FROM attempt WHERE run = ? AND began <= ? AND (ended >= ? OR ended IS NULL)";
-  const values = [run.id, to, from];
-  const { tries = 0 } = data.row<{ tries: number }>(`SELECT count(*) AS tries ${inTime}`, ...values) ?? {};
-  const columns = "task, try, app, block, host, began, ended, failed";
-  const attempts = data.rows<Attempt>(
-    tries > options.most
-      ? `SELECT ${columns} ${inTime} ORDER BY seconds IS NOT NULL, seconds DESC LIMIT ?`
-      : `SELECT ${columns} ${inTime} LIMIT ?`,
-    ...values,
-    options.most,
+  // No try that began earlier reaches into this time: so only a part of those that began before its end is looked at.
+  const longest = data.row<{ seconds: number | null }>(
+    "SELECT max(seconds) AS seconds FROM attempt WHERE run = ?",
+    run.id,
   );
+  const open = "FROM attempt INDEXED BY attempt_open WHERE run = ? AND began <= ? AND ended IS NULL";
+  const ended = (index: string): string =>
+    `FROM attempt INDEXED BY ${index} WHERE run = ? AND began <= ? AND began >= ? AND ended >= ?`;
+  const values = [run.id, to, from - (longest?.seconds ?? 0) * 1000, from];
+  const count = (sql: string, ...of: readonly number[]): number =>
+    data.row<{ tries: number }>(`SELECT count(*) AS tries ${sql}`, ...of)?.tries ?? 0;
+  const openTries = count(open, run.id, to);
+  const endedTries = count(ended("attempt_began"), ...values);
+  const tries = openTries + endedTries;
+  const columns = "task, try, app, block, host, began, ended, failed";
+  // Where many of the run's tries match, the longest of all are looked through until there are enough.
+  const isMost = endedTries > count("FROM attempt WHERE run = ?", run.id) / 4;
+  const chosen = `${ended(isMost ? "attempt_longest" : "attempt_began")} ${tries > options.most ? "ORDER BY seconds DESC" : ""}`;
+  const attempts = [
+    ...data.rows<Attempt>(`SELECT ${columns} ${open} LIMIT ?`, run.id, to, options.most),
+    ...data.rows<Attempt>(
+      `SELECT ${columns} ${chosen} LIMIT ?`,
+      ...[...values, Math.max(0, options.most - openTries)],
+    ),
+  ];
   return { from, to, tries, ...onLanes(data, attempts) };
 }
 

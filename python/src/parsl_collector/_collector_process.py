@@ -107,7 +107,8 @@ class CollectorProcess:
 def _start(
     command: CollectorCommand, listen: str
 ) -> tuple[subprocess.Popen[bytes], str, dict[str, str], str | None]:
-    """Starts a collector and waits until it is ready. Returns it, its address, those of its radios, and its page's."""
+    """Starts a collector and waits until it is ready. Returns it, its address, those of its radios, and that
+    of its page."""
     is_url = is_postgres_url(command.database)
     with open(command.log_path, "ab") as log:
         log_start = log.tell()

@@ -73,9 +73,9 @@ class CollectorHub(MonitoringHub):
         "host:port" at which this run's collector answers GET /metrics in Prometheus' text format, and
         /healthz and /readyz; on loopback, unless insecure. Default: nowhere.
     web : str, optional
-        "host:port" of the page that shows the run in a browser; port 0 lets the system choose, and the log says
-        where it is. On another address than loopback `listen` must be on one too, and the page wants a token: one
-        of the file secrets/tokens in the run's own directory. Default: no page.
+        "host:port" of the page that shows the run in a browser; port 0 lets the system choose, and the log
+        says where it is. On another address than loopback `listen` must be on one too, and the page wants a
+        token: one of the file secrets/tokens in the run's own directory. Default: no page.
     close_timeout : float
         Seconds without an acknowledgement after which close() leaves the messages that the collector has not
         yet taken (its database may be locked, say) in the spool. An idle hub closes at once.

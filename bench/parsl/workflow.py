@@ -5,10 +5,14 @@ usage: workflow.py [TASKS] [--executor htex|threads] [--interval SECONDS] [--rou
 Two workers in one local block. off: no monitoring. floor: a hub that discards and a radio that sends nothing,
 which is what Parsl's own part costs (states, NODE_INFO of the interchange). ours: CollectorHub and
 CollectorRadio. parsl: its own, which takes minutes. Prints for each the median of the seconds, as a multiple
-of off's in the same round: absolute figures of a shared machine mean little.
+of off's in the same round: absolute figures of a shared machine mean little. With it the CPU time that a task
+costs in each process of the program, in ms, which tells on a busy machine too where the rest goes.
 """
 
 import argparse
+import collections
+import contextlib
+import ctypes
 import json
 import multiprocessing.queues
 import os
@@ -19,6 +23,7 @@ import tempfile
 import time
 
 import parsl
+import psutil
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.radios.base import MonitoringRadioReceiver, MonitoringRadioSender
 from parsl.multiprocessing import SpawnContext
@@ -75,8 +80,39 @@ WAYS = {
 }
 
 
+PARTS = {
+    "HTEX interchange": "interchange",
+    "process_worker_pool.py": "manager",
+    "multiprocessing.spawn": "workers",
+    "zmq router": "router",
+    "monitoring drain": "drain",
+    " agent ": "agent",
+    " serve ": "collector",
+}
+"""The parts of a program by what the titles of their processes have in them."""
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def cpu_seconds():
+    """What each part of this program has used so far."""
+    used = collections.Counter()
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())
+            part = next((name for sign, name in PARTS.items() if sign in title), "others")
+            part = "program" if process.pid == os.getpid() else part
+            with contextlib.suppress(OSError):
+                for thread in os.scandir(f"/proc/{process.pid}/task"):
+                    with open(f"{thread.path}/schedstat") as file:
+                        used[part] += int(file.read().split()[0]) / 1e9
+    return used
+
+
 def program(way, options):
     """Runs in a process of its own; prints the seconds of the tasks."""
+    # The agent's parent ends at once; so it becomes a child of this process, and is counted.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     make_hub, make_radio = WAYS[way]
     with tempfile.TemporaryDirectory() as directory:
         hub = make_hub and make_hub(
@@ -105,11 +141,14 @@ def program(way, options):
         with parsl.load(config):
             for future in [no_op(-1) for _ in range(8)]:  # both workers are up before the clock starts
                 future.result()
+            before = cpu_seconds()
             began = time.monotonic()
             for future in [no_op(number) for number in range(options.tasks)]:
                 future.result()
             seconds = time.monotonic() - began
-    print(seconds)
+            used = cpu_seconds()
+    cpu_ms = {part: (total - before[part]) * 1000 / options.tasks for part, total in used.items()}
+    print(json.dumps({"seconds": seconds, "cpu_ms": cpu_ms}))
 
 
 def main():
@@ -126,20 +165,25 @@ def main():
         return
     ways = ["off", "floor", "ours", *(["parsl"] if options.with_parsl else [])]
     multiples = {way: [] for way in ways}
+    cpu_ms = {way: collections.defaultdict(list) for way in ways}
+    path = [os.path.dirname(os.path.abspath(__file__)), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     rates = []
     for _ in range(options.rounds):
         seconds = {}
         for way in ways:
-            # As a module that the workers can import.
+            # As a module that the workers can import, beside what the caller tests.
             run = "import workflow; workflow.main()"
             said = subprocess.run(
                 [sys.executable, "-c", run, *sys.argv[1:], "--way", way],
-                env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.abspath(__file__))},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 check=True,
             )
-            seconds[way] = float(said.stdout.split()[-1])
+            found = json.loads(said.stdout.splitlines()[-1])
+            seconds[way] = found["seconds"]
+            for part, ms in found["cpu_ms"].items():
+                cpu_ms[way][part].append(ms)
             multiples[way].append(round(seconds[way] / seconds["off"], 2))
         rates.append(options.tasks / seconds["off"])
     medians = {way: statistics.median(values) for way, values in multiples.items()}
@@ -152,6 +196,10 @@ def main():
                 "off_tasks_per_s": round(statistics.median(rates)),
                 "times_slower": medians,
                 "rounds": multiples,
+                "cpu_ms_a_task": {
+                    way: {part: round(statistics.median(values), 3) for part, values in parts.items()}
+                    for way, parts in cpu_ms.items()
+                },
             }
         )
     )

@@ -40,6 +40,7 @@ from support import (
 )
 
 from parsl_collector import CollectorHub, CollectorStartError
+from parsl_collector._priority import NICENESS
 from parsl_collector._queue import MessageQueue
 
 
@@ -182,6 +183,16 @@ def test_close_is_bounded_when_the_database_stays_locked(tmp_path, capfd):
     assert "the collector acknowledged nothing for 0.5 s" in told
     assert len(list(spool.iterdir())) == 1
     assert children_of_ours() == []
+
+
+def test_what_records_lets_the_tasks_go_first(tmp_path):
+    with running_hub(tmp_path) as hub:
+        hub.resource_msgs.put(workflow_start())
+        wait_until(lambda: count(tmp_path / "monitoring.db", "workflow") == 1, "a drain that works")
+        threads = [thread.id for process in children_of_ours() for thread in process.threads()]
+
+        niceness = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+        assert niceness == {min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)}
 
 
 def test_a_hub_may_use_a_collector_that_runs_already(tmp_path, capfd):

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from parsl_collector._link import FALLBACK_AFTER_S
 from parsl_collector._node import CollectorStartError, find_node, find_server
+from parsl_collector._priority import step_back
 from parsl_collector._road import GRPC, RoadSpec
 from parsl_collector._roads import BUILT_IN
 from parsl_collector._secret import write_secret
@@ -184,7 +185,7 @@ class NodeAgent:
         with process.stdout:
             line = read_ready_line(process.stdout, deadline - time.monotonic())
         try:
-            json.loads(line)
+            step_back(int(json.loads(line)["pid"]))  # only now: a start is waited for
         except ValueError:
             raise AgentError(
                 f"start the agent: {last_words(log_path, log_start) or f'it is not ready; see {log_path}'}"

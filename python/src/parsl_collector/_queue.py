@@ -11,6 +11,7 @@ import datetime
 import multiprocessing.queues
 import multiprocessing.reduction
 import multiprocessing.util
+import os
 import pickle
 import threading
 import time
@@ -22,6 +23,7 @@ from parsl.monitoring.message_type import MessageType
 from parsl.multiprocessing import SpawnContext
 
 from parsl_collector._encode import text_of
+from parsl_collector._priority import step_back
 
 GATHER_S = 0.1
 """Least time between two batches, in seconds. A message after a silence goes at once. A batch costs 0.2 ms of
@@ -44,6 +46,11 @@ class MessageQueue(multiprocessing.queues.Queue):
 
     def __init__(self) -> None:
         super().__init__(ctx=SpawnContext)
+
+    def __setstate__(self, state: Any) -> None:
+        """In a process that is given the queue: it records, as the drain does and Parsl's own receivers."""
+        super().__setstate__(state)
+        step_back(os.getpid())
 
     def _reset(self, after_fork: bool = False) -> None:
         """Called by Queue wherever one begins: here, in a process that is given one, in a forked child."""

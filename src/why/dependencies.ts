@@ -81,9 +81,8 @@ function roots(db: Database.Database, count: number): { detail: string[]; rootCo
     detail.push(`And ${counted(rows.length - mostRoots, "more task")} failed at the root of others.`);
   const known = rows.reduce((sum, row) => sum + row.count, 0);
   if (known < count) {
-    detail.push(
-      `What ${counted(count - known, "task")} depended on is not in the file: futures that are of no task of this run.`,
-    );
+    const what = "that it depends on is in the file: it waited for a future of something else";
+    detail.push(`For ${counted(count - known, "task")} no failed task ${what}.`);
   }
   if (rows.length > 1)
     detail.push("A task with several failed dependencies is counted at the first of them.");

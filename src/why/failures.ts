@@ -6,7 +6,7 @@ import { exitCodeMeaning } from "./exit-codes.js";
 import { type Counts, countsOf } from "./groups.js";
 import { fateOf, nameOf, type Place } from "./places.js";
 import type { RunFacts } from "./run-facts.js";
-import { isNearSql, killedSql, memorySql } from "./tables.js";
+import { isNearSql, killedSql, memorySql, minutesBefore } from "./tables.js";
 import { counted, cut, digits, listed, percent, second, size } from "./text.js";
 
 /** Places that are described one by one. */
@@ -62,16 +62,17 @@ export function failures(db: Database.Database, run: RunFacts): Finding[] {
 function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
   const { finding, kind, code, exception } = failed;
   const who = tasksOf(failed);
+  const [was, them] = failed.count === 1 ? ["was", "it"] : ["were", "them"];
   switch (finding) {
     case "lost-node":
       return {
-        title: `${who} were on a node that was lost (ManagerLost).`,
+        title: `${who} ${was} on a node that was lost (ManagerLost).`,
         detail: [...places(db, run, failed), ...memoryOfLost(db)],
         query: lostNodeQuery(run),
       };
     case "lost-worker":
       return {
-        title: `${who} lost the worker process that ran them (WorkerLost), while its node lived on.`,
+        title: `${who} lost the worker process that ran ${them} (WorkerLost), while its node lived on.`,
         detail: [
           "The file does not say what ended it: a crash in compiled code (segmentation fault), a call of os._exit, or a " +
             "kill, as by the kernel when memory is short.",
@@ -82,7 +83,7 @@ function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
       };
     case "memory-killer":
       return {
-        title: `${who} were killed while the memory of their node was nearly full.`,
+        title: `${who} ${was} killed while the memory of the node was nearly full.`,
         detail: [
           ...memoryNear(db),
           "That it was the kernel's memory killer, or the batch system's, is not in the file: `dmesg` on the node, or " +
@@ -94,7 +95,7 @@ function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
       };
     case "out-of-memory":
       return {
-        title: `${who} asked for more memory than they could have.`,
+        title: `${who} asked for more memory than there was to have.`,
         detail: [
           "The system refused it: memory was used up, there is a limit (`ulimit -v`), or the size asked for was wrong.",
         ],
@@ -102,13 +103,13 @@ function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
       };
     case "wall-time":
       return {
-        title: `${who} ran longer than their walltime, and Parsl ended them (AppTimeout).`,
-        detail: [...ranFor(db, finding), "Give them a longer `walltime`, or find what they wait for."],
+        title: `${who} ran longer than \`walltime\` allows, and Parsl ended ${them} (AppTimeout).`,
+        detail: [...ranFor(db, finding), "Give the app a longer `walltime`, or find what it waits for."],
         query: failedQuery(run, isKindSql("wall-time"), ranForSql),
       };
     case "environment":
       return {
-        title: `${who} failed for what the environment of their worker lacks or has in another version.`,
+        title: `${who} failed for what the worker's environment lacks or has in another version.`,
         detail: [
           ...missingCommands(failed),
           "What a worker can import and call is set by `worker_init` of the executor's provider: it must be the same Python " +
@@ -118,7 +119,7 @@ function told(db: Database.Database, run: RunFacts, failed: Failed): Told {
       };
     case "block":
       return {
-        title: `${who} failed because their executor could get no more blocks.`,
+        title: `${who} failed because the executor could get no more blocks.`,
         detail: [
           "What the batch system said of them is in the exception, and in submit_scripts of the run's directory.",
         ],
@@ -215,9 +216,7 @@ function where(db: Database.Database, run: RunFacts, { finding, count, groups }:
 function outcome({ count, recovered, failed }: Failed): string[] {
   if (recovered === 0) return [];
   const rest = failed > 0 ? `; ${digits(failed)} failed in the end` : "";
-  return [
-    `${recovered === count ? "All of them" : `${digits(recovered)} of them`} were run again and ended well${rest}.`,
-  ];
+  return [`${recovered === count ? "All" : digits(recovered)} of them ended well in another try${rest}.`];
 }
 
 function places(db: Database.Database, { completed }: RunFacts, { finding }: Failed): string[] {
@@ -273,9 +272,7 @@ function memorySentence({ host, taskId, sampled, tasks, own, all, used, node, be
     const whose =
       tasks > 1 ? `the ${digits(tasks)} tasks on ${host} had ${size(all)}` : `the task had ${size(all)}`;
     const share = `${size(node)} (${percent(all / node)})`;
-    parts.push(
-      `at the last sample of task ${String(taskId)} (${second(sampled ?? "")}${ago}) ${whose} of its node's ${share}`,
-    );
+    parts.push(`at ${second(sampled ?? "")} (task ${String(taskId)}${ago}) ${whose} of its node's ${share}`);
     if (tasks > 1 && own !== null) parts.push(`this task ${size(own)}`);
   }
   if (used !== null)
@@ -289,8 +286,8 @@ function memoryNotNear(db: Database.Database): string[] {
     return ["Without samples of these tries, how much memory they had is not known."];
   }
   return [
-    `Memory was not near the node's limit when it was last sampled: ${size(most.all)} of ${size(most.node)} ` +
-      `(${percent(most.all / most.node)}) at most, by all tasks there. What came after that sample is not known.`,
+    `Memory was not near the node's limit in the samples of the last ${String(minutesBefore)} minutes: ${size(most.all)} of ${size(most.node)} ` +
+      `(${percent(most.all / most.node)}) at most, by all tasks there. What came after them is not known.`,
   ];
 }
 
@@ -310,9 +307,9 @@ function ranFor(db: Database.Database, finding: string): string[] {
         SELECT (julianday(returned) - julianday(running)) * 86400 AS seconds FROM why_failure WHERE finding = ?)`,
     )
     .get(finding) ?? { least: null, most: null };
-  if (least === null || most === null) return ["How long they ran is not in the file."];
+  if (least === null || most === null) return ["How long that was is not in the file."];
   const range = most - least < 0.1 ? least.toFixed(1) : `${least.toFixed(1)} to ${most.toFixed(1)}`;
-  return [`They ran for ${range} s until Parsl knew of it.`];
+  return [`From its start until Parsl knew of its end each took ${range} s.`];
 }
 
 const ranForSql =
@@ -357,7 +354,7 @@ ORDER BY task_id, try_id;`;
 function butKilled(db: Database.Database, run: RunFacts, code?: number): string {
   const isAny = db
     .prepare("SELECT 1 FROM why_failure WHERE finding = 'memory-killer' AND (code = ? OR ? IS NULL)")
-    .get(code, code);
+    .get(code ?? null, code ?? null);
   if (isAny === undefined) return "";
   const killed = killedSelect(db, run).replaceAll("\n", "\n    ");
   return `\n  AND (task_id, try_id) NOT IN (SELECT task_id, try_id FROM (\n    ${killed}))`;
@@ -373,7 +370,7 @@ function killedSelect(db: Database.Database, { sql }: RunFacts): string {
     AND ${killedSql}`;
   return `${memorySql(db, {
     suspects,
-    beside: "try beside ON",
+    beside: "JOIN try beside ON",
     nodes: `SELECT hostname, max(total_memory) AS bytes FROM node WHERE run_id = ${sql} GROUP BY hostname`,
   })}
 HAVING ${isNearSql}`;

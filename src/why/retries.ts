@@ -56,7 +56,7 @@ ORDER BY task_id, try_id;`,
     findings.push({
       kind: "retry-did-not-help",
       severity: "note",
-      title: `${counted(inVain.count, "task")} failed though ${inVain.count === 1 ? "it was" : "they were"} tried more than once.`,
+      title: `${counted(inVain.count, "task")} failed in spite of more than one try.`,
       detail:
         same === 0
           ? []

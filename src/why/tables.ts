@@ -13,8 +13,9 @@ const killedCodes = [137, -9];
 const nearByTasks = 0.8;
 const nearByNode = 0.9;
 
-/** How long before its end a node's samples tell of a try, in minutes. */
-const minutesBefore = 5;
+/** How long before its end samples tell of a try, in minutes: a few at the default interval of 30 s. The last one alone does
+ *  not, for Parsl samples a process also while it is taken down, and when it is gone but for its entry. */
+export const minutesBefore = 2;
 
 const prefix = "temp.why_";
 
@@ -85,12 +86,13 @@ ON CONFLICT DO UPDATE SET try_id = excluded.try_id, host = excluded.host, block 
   running = excluded.running, is_ended = excluded.is_ended WHERE excluded.try_id > try_id;
 
 CREATE TABLE ${prefix}node (host TEXT, block TEXT, uid TEXT, bytes INTEGER, heartbeat TEXT, active INTEGER, at TEXT);
-INSERT INTO why_node ${nodesSql(run, "active = 0")};
-INSERT INTO why_node ${nodesSql(
-    run,
-    `uid NOT IN (SELECT uid FROM why_node) AND hostname IN (SELECT host FROM why_open UNION
-      SELECT host FROM why_failure WHERE ${suspectSql})`,
-  )};
+INSERT INTO why_node
+SELECT hostname, block_id, uid, max(total_memory), max(last_heartbeat), min(active), max(timestamp)
+FROM node WHERE run_id = ${run} AND active = 0 GROUP BY hostname, block_id, uid;
+INSERT INTO why_node
+SELECT hostname, block_id, uid, total_memory, last_heartbeat, active, timestamp FROM node
+WHERE id IN (SELECT max(id) FROM node WHERE run_id = ${run} AND uid NOT IN (SELECT uid FROM why_node)
+  AND hostname IN (SELECT host FROM why_open UNION SELECT host FROM why_failure WHERE ${suspectSql}) GROUP BY uid);
 
 CREATE TABLE ${prefix}block (executor TEXT, block TEXT, job TEXT, status TEXT, at TEXT);
 INSERT INTO why_block
@@ -108,10 +110,12 @@ CREATE TABLE ${prefix}beside AS
 SELECT task_id, try_id, run_id, hostname, task_try_time_running, task_try_time_returned, ${reachSql} AS reach FROM try
 WHERE run_id = ${run} AND hostname IN (SELECT hostname FROM why_suspect) AND task_try_time_running IS NOT NULL;
 CREATE INDEX ${prefix}beside_at ON why_beside (hostname, reach, task_try_time_running);
+CREATE TABLE ${prefix}span AS SELECT DISTINCT hostname, reach FROM why_beside;
 INSERT INTO why_memory ${memorySql(db, {
     suspects: "SELECT * FROM why_suspect",
-    beside: `(SELECT DISTINCT hostname, reach FROM why_beside) span ON span.hostname = killed.hostname
-    JOIN why_beside beside ON beside.reach = span.reach
+    // In this order: SQLite does not know how few spans there are.
+    beside: `CROSS JOIN why_span span ON span.hostname = killed.hostname
+    CROSS JOIN why_beside beside ON beside.reach = span.reach
       AND beside.task_try_time_running >= strftime('%Y-%m-%d %H:%M:%f', julianday(sampled) - span.reach) AND`,
     nodes: "SELECT host AS hostname, max(bytes) AS bytes FROM why_node GROUP BY host",
   })};
@@ -123,26 +127,11 @@ CREATE INDEX ${prefix}failure_task ON why_failure (task_id, try_id);`);
 }
 
 export function dropTables(db: Database.Database): void {
-  for (const name of [
-    "state",
-    "failure",
-    "open",
-    "node",
-    "block",
-    "memory",
-    "suspect",
-    "beside",
-    "cause",
-    "root",
-  ]) {
-    db.exec(`DROP TABLE IF EXISTS ${prefix}${name}`);
-  }
-}
-
-/** Managers, each with what its last row says. Of those that are gone one row is enough. */
-function nodesSql(run: string, condition: string): string {
-  return `SELECT hostname, block_id, uid, max(total_memory), max(last_heartbeat), min(active), max(timestamp)
-FROM node WHERE run_id = ${run} AND ${condition} GROUP BY hostname, block_id, uid`;
+  const names = db
+    .prepare<[], string>("SELECT name FROM temp.sqlite_master WHERE type = 'table' AND name GLOB 'why_*'")
+    .pluck()
+    .all();
+  for (const name of names) db.exec(`DROP TABLE temp.${name}`);
 }
 
 /** Days that a try took, rounded up to a power of 4 times a second. So those that were running at a time are found among
@@ -165,7 +154,7 @@ export const killedSql = `(task_fail_history GLOB 'WorkerLost(*' OR ((${killedCo
   )}) AND EXISTS (SELECT 1 FROM status WHERE status.run_id = try.run_id AND status.task_id = try.task_id
       AND task_status_name = 'failed' AND status.try_id = try.try_id)))`;
 
-/** Of each suspect, what it and the tries beside it on its node had in memory at its last sample, in bytes, and what the
+/** Of each suspect, what it and the tries beside it on its node had in memory at its largest sample shortly before the end, in bytes, and what the
  *  whole node had in its last minutes, where an agent samples nodes. A select of the columns of why_memory. */
 export function memorySql(
   db: Database.Database,
@@ -181,15 +170,18 @@ export function memorySql(
       AND usage.timestamp <= coalesce(task_try_time_returned, '9'))`
     : "NULL";
   return `WITH killed AS MATERIALIZED (
-  SELECT try.*, (SELECT max(timestamp) FROM resource WHERE resource.run_id = try.run_id
-    AND resource.task_id = try.task_id AND resource.try_id = try.try_id) AS sampled
+  SELECT try.*, (SELECT timestamp FROM resource WHERE resource.run_id = try.run_id
+    AND resource.task_id = try.task_id AND resource.try_id = try.try_id
+    AND timestamp >= (SELECT datetime(max(timestamp), '-${String(minutesBefore)} minutes') FROM resource
+      WHERE resource.run_id = try.run_id AND resource.task_id = try.task_id AND resource.try_id = try.try_id)
+    ORDER BY psutil_process_memory_resident DESC LIMIT 1) AS sampled
   FROM (${suspects}) try),
 there AS (
   SELECT killed.task_id, killed.try_id, beside.task_id = killed.task_id AS is_own,
     (SELECT psutil_process_memory_resident FROM resource WHERE resource.run_id = beside.run_id
       AND resource.task_id = beside.task_id AND resource.try_id = beside.try_id AND resource.timestamp <= sampled
       ORDER BY timestamp DESC LIMIT 1) AS bytes
-  FROM killed JOIN ${beside} beside.run_id = killed.run_id AND beside.hostname = killed.hostname
+  FROM killed ${beside} beside.run_id = killed.run_id AND beside.hostname = killed.hostname
     AND beside.task_try_time_running <= sampled
     AND (beside.task_try_time_returned IS NULL OR beside.task_try_time_returned >= sampled)),
 node_memory AS MATERIALIZED (${nodes})

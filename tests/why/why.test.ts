@@ -69,7 +69,7 @@ const told: readonly (readonly [string, Finding["kind"], RegExp])[] = [
   ["BashExitFailure('align', -11)", "exit-code", /exit code -11\.$/],
   ["BashExitFailure('align', 127)", "environment", /environment/],
   ["MemoryError()", "out-of-memory", /asked for more memory/],
-  ["AppTimeout('App align exceeded walltime: 2 seconds')", "wall-time", /longer than their walltime/],
+  ["AppTimeout('App align exceeded walltime: 2 seconds')", "wall-time", /longer than `walltime` allows/],
   ["BadStateException(<htex>, TooManyJobFailuresError('Error 1'))", "block", /no more blocks/],
   ["ManagerLost(b'0e1f', 'n7')", "lost-node", /a node that was lost/],
   ["WorkerLost(0, 'n1')", "lost-worker", /lost the worker process/],
@@ -202,6 +202,7 @@ test("a worker that was lost while the tasks of its node filled its memory was k
         memory: [
           [6, 1],
           [10, 0.4 * GiB],
+          [11, 0],
         ],
       },
     ],
@@ -324,7 +325,7 @@ test("tasks that fail for others are counted down the graph at the task that fai
   t.deepEqual(detail.slice(0, 3), [
     "Task 0 (read) failed with ValueError('x'); 3 tasks after it did not run, 2 of them directly.",
     "Task 1 (read) failed with OSError(5, 'x'); 2 tasks after it did not run, 1 of them directly.",
-    "What 1 task depended on is not in the file: futures that are of no task of this run.",
+    "For 1 task no failed task that it depends on is in the file: it waited for a future of something else.",
   ]);
   t.deepEqual(groups.exception, [
     { value: "ValueError('x')", count: 3 },

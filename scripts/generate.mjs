@@ -7,7 +7,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { endChildrenWithUs, runToEnd } from "./lib/child.mjs";
+import { endChildrenWithUs, notFound, runToEnd } from "./lib/child.mjs";
 import { Problem, runScript } from "./lib/problem.mjs";
 import { root, venvPython } from "./lib/repository.mjs";
 
@@ -32,7 +32,7 @@ await runScript("generate", async () => {
 
 async function generateGo() {
   const { code, output } = await runToEnd("go", ["generate", "./..."], { cwd: join(root, "clients", "go") });
-  if (code === null)
+  if (code === notFound)
     console.error("generate: there is no Go here; if the protos changed, its code is stale now");
   else if (code !== 0) throw new Problem("generate Go code: see what go says", output);
 }

@@ -12,8 +12,8 @@ const lastOutputMs = 1_000;
 const running = new Set();
 let stopped = false;
 
-/** A program that ran: its exit code (null when a signal ended it), its output, how long it took, and the CPU of it
- *  and of all that it waited for (NaN when it was killed). */
+/** A program that ran: its exit code (128 and its number when a signal ended it, null when it could not be started), its
+ *  output, how long it took, and the CPU of it and of all that it waited for (NaN when nobody was left to tell). */
 /** @typedef {{
  *    code: number | null,
  *    output: string,
@@ -21,6 +21,9 @@ let stopped = false;
  *    cpuSeconds: number,
  *    timedOut: boolean,
  *  }} Ended */
+
+/** The exit code of a program that is not there. */
+export const notFound = 127;
 
 /** Runs the program that its arguments are and tells the CPU time on descriptor 3. It outlives a signal to the group
  *  until the program has ended, too. */

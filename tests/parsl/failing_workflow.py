@@ -33,7 +33,7 @@ from parsl.providers import LocalProvider
 from parsl_collector import CollectorHub, CollectorRadio
 
 NODE_BYTES = 2**30
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
 """Only a failure waits so long."""
 
 
@@ -160,7 +160,7 @@ def config_of(hub: str, directory: str) -> parsl.Config:
             parsl.HighThroughputExecutor(
                 label="htex",
                 address="127.0.0.1",
-                max_workers_per_node=2,
+                max_workers_per_node=1,
                 cores_per_worker=0.5,
                 encrypted=False,
                 heartbeat_period=1,  # also how often Parsl looks for a worker that is gone

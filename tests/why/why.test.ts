@@ -4,7 +4,7 @@ import type { Finding, Why } from "../../src/view/api.js";
 import { why } from "../../src/why/why.js";
 import { runId } from "../support/builders.js";
 import { goldenRows } from "../support/golden.js";
-import { ParslFile, tasksShownBy } from "./parsl-file.js";
+import { ParslFile, tasksShownBy } from "../support/parsl-file.js";
 
 const GiB = 2 ** 30;
 

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 
 import Database from "better-sqlite3";
 
-import { runId, textAt } from "../support/builders.js";
-import type { Row } from "../support/database.js";
-import type { Scope } from "../support/scope.js";
+import { runId, textAt } from "./builders.js";
+import type { Row } from "./database.js";
+import type { Scope } from "./scope.js";
 
 const schema = readFileSync(new URL("../../../tests/golden/schema.sql", import.meta.url), "utf8");
 
@@ -38,10 +38,11 @@ interface Node {
 
 /** A database with Parsl's tables alone, as its own hub writes them, and one run. Closed after the test. */
 export class ParslFile {
-  readonly db: Database.Database = new Database(":memory:");
+  readonly db: Database.Database;
   #tasks = 0;
 
-  constructor(t: Scope) {
+  constructor(t: Scope, path = ":memory:") {
+    this.db = new Database(path);
     t.teardown(() => this.db.close());
     this.db.exec(schema);
   }

@@ -52,7 +52,7 @@ function byApp(data: Data, run: IndexedRun): Graph {
     run.id,
   );
   const edges = data.rows<{ parent: number; child: number; edges: number }>(
-    "SELECT parent, child, edges FROM app_edge WHERE run = ?",
+    "SELECT parent, child, edges FROM app_edge WHERE run = ? AND edges > 0",
     run.id,
   );
   const apps = Map.groupBy(tallies, ({ app }) => app);
@@ -67,6 +67,7 @@ function byApp(data: Data, run: IndexedRun): Graph {
       .sort((a, b) => (a.id < b.id ? -1 : 1)),
     edges: edges
       .filter(({ parent, child }) => apps.has(parent) && apps.has(child))
-      .map((edge) => ({ from: name(edge.parent), to: name(edge.child), count: edge.edges })),
+      .map((edge) => ({ from: name(edge.parent), to: name(edge.child), count: edge.edges }))
+      .sort((a, b) => (a.from === b.from ? (a.to < b.to ? -1 : 1) : a.from < b.from ? -1 : 1)),
   };
 }

@@ -322,7 +322,7 @@ export class Indexer {
         ? none
         : (facts.tries.findLast(({ failure }) => failure !== none)?.failure ?? none);
       this.#applyTries(run, key, entry.app, facts, said, none);
-      this.#applyParents(run, key, entry.app, facts.parents);
+      this.#applyParents(run, key, before?.app, entry.app, facts.parents);
       this.#use(run, entry);
     }
     if (before === undefined) this.#tasks += 1;
@@ -347,13 +347,32 @@ export class Indexer {
     }
   }
 
-  #applyParents(run: Run, key: number, app: number, parents: readonly number[]): void {
+  /** Counts dependencies between apps too: each once both of its tasks are in the index. */
+  #applyParents(
+    run: Run,
+    key: number,
+    before: number | undefined,
+    app: number,
+    parents: readonly number[],
+  ): void {
+    const count = (parent: number, child: number, by: number): void => {
+      this.#write.addAppEdge.run(run.id, parent, child, by);
+    };
+    const isOther = before !== undefined && before !== app;
     for (const parent of parents) {
       const parentKey = taskKey(run.id, parent);
-      if (this.#write.addEdge.run(parentKey, key).changes === 0) continue;
-      const parentApp =
-        this.#write.appOf(parentKey) ?? this.#wordOf("app", this.#read.task(parent, run.runId)?.[0]);
-      this.#write.addAppEdge.run(run.id, parentApp, app);
+      const isNew = this.#write.addEdge.run(parentKey, key).changes > 0;
+      const parentApp = this.#write.appOf(parentKey);
+      if (parentApp === undefined) continue;
+      if (!isNew && isOther) count(parentApp, before, -1);
+      if (isNew || isOther) count(parentApp, app, 1);
+    }
+    if (before === app) return;
+    for (const child of this.#write.children(key)) {
+      const childApp = this.#write.appOf(child);
+      if (childApp === undefined) continue;
+      if (before !== undefined) count(before, childApp, -1);
+      count(app, childApp, 1);
     }
   }
 
@@ -616,7 +635,8 @@ class Writer {
   readonly entry: (key: number) => TaskEntry | undefined;
   readonly attempts: (key: number) => Pick<Attempt, "try" | "began" | "ended">[];
   readonly addEdge: Database.Statement<[number, number]>;
-  readonly addAppEdge: Database.Statement<[number, number, number]>;
+  readonly addAppEdge: Database.Statement<[number, number, number, number]>;
+  readonly children: (key: number) => number[];
   readonly setTimes: Database.Statement<[number | null, number | null, number]>;
   readonly putNode: Database.Statement<[Readonly<Record<string, unknown>>]>;
   readonly use: Database.Statement<[number, number, number]>;
@@ -640,8 +660,10 @@ class Writer {
     this.attempts = (key) => attempts.all(key);
     this.addEdge = index.prepare("INSERT OR IGNORE INTO edge VALUES (?, ?)");
     this.addAppEdge = index.prepare(
-      "INSERT INTO app_edge VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET edges = edges + 1",
+      "INSERT INTO app_edge VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET edges = edges + excluded.edges",
     );
+    const children = index.prepare<[number], number>("SELECT child FROM edge WHERE parent = ?").pluck();
+    this.children = (key) => children.all(key);
     this.setTimes = index.prepare("UPDATE run SET first = ?, last = ? WHERE id = ?");
     // The latest row says how a node is; one may come late.
     this.putNode = index.prepare(

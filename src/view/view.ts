@@ -115,6 +115,11 @@ function openData(
     await worker.terminate();
   });
   const events = new Events();
+  worker.once("message", () => {
+    index.prepare("SELECT 1 FROM run").get();
+    // Both have it open now: so nothing of it is left, however this process ends.
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(`${indexPath}${suffix}`, { force: true });
+  });
   worker.on("message", (report: IndexReport) => {
     if ("failed" in report)
       logger.warn({ reason: report.failed }, "the file cannot be read for now: trying again");

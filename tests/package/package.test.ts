@@ -48,11 +48,21 @@ test.after.always(() => {
 });
 
 test("the package has what runs, its types, the protos, and nothing of the tests", (t) => {
-  for (const path of ["build/src/index.d.ts", "build/src/cli/main.js", "LICENSE", "README.md"]) {
+  const wanted = [
+    "build/src/index.d.ts",
+    "build/src/cli/main.js",
+    "build/web/index.html",
+    "LICENSE",
+    "README.md",
+  ];
+  for (const path of wanted) {
     t.true(files.includes(path), path);
   }
+  t.true(files.some((path) => /^build\/web\/assets\/main-\w+\.js$/.test(path)));
   t.deepEqual(
-    files.filter((path) => !/^(build\/src\/.*(\.js|\.d\.ts)|proto\/.*\.proto|[^/]+)$/.test(path)),
+    files.filter(
+      (path) => !/^(build\/web\/.*|build\/src\/.*(\.js|\.d\.ts)|proto\/.*\.proto|[^/]+)$/.test(path),
+    ),
     [],
   );
 });

@@ -13,9 +13,9 @@ import type { Call, Report, WriterData } from "./writer-messages.js";
  *  in ms, before the collector takes messages all the same: they wait in memory, and receivers push back. */
 const openPatienceMs = 2_000;
 
-/** Of the thread's heap, in MiB; V8's own is 48. Decoded messages die young, so that collecting them more often costs no
- *  more CPU: at full speed the collector takes 20 MiB less. */
-const maxYoungGenerationSizeMb = 12;
+/** Of the thread's heap, in MiB; V8's own is 48. What is read of a message dies young, so that to collect it more often costs
+ *  no more CPU, down to this; at half of it the thread takes 4 % more. */
+const maxYoungGenerationSizeMb = 6;
 
 /** Memory that both threads have for one group, in bytes; a larger one (one large message, say) gets its own. A buffer that
  *  were made for each group and handed over would be garbage of the thread, which seldom collects any: 20 MiB at full

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
+import type { Readable } from "node:stream";
 
 import {
   ServerInterceptingCall,
@@ -20,9 +21,9 @@ export const defaultStreamsPerPeer = 16_384;
 export const defaultInFlight = 4_096;
 
 /** Bytes of envelopes that one stream, and all calls of one address, may have here before they are read no further. The
- *  second is half of what waits for the writer before all addresses are held up. */
+ *  second is a quarter of what waits for the writer before all addresses are held up, and four groups of the writer. */
 const streamShareBytes = 2 * 1024 * 1024;
-const peerShareBytes = 8 * 1024 * 1024;
+const peerShareBytes = 4 * 1024 * 1024;
 
 /** Bytes of requests of one address that have begun and are not whole yet. One may have 64 MiB, and grpc-js would keep as
  *  many of those as there are calls. */
@@ -279,6 +280,7 @@ export class Peers {
   /** Counts the bytes of a call's requests until they are whole, and ends it when they are too many for its address. */
   #watch(call: ServerInterceptingCallInterface, callPeer: string): Unfinished {
     const stream = http2StreamOf(call);
+    readNothingAhead(stream);
     const unfinished = new Unfinished(this.of(callPeer));
     stream.on("data", (chunk: Buffer) => {
       if (unfinished.grow(chunk.length)) return;
@@ -313,6 +315,13 @@ export function streamShare(): WaterLevel {
 
 function shareOf(bytes: number): WaterLevel {
   return new WaterLevel(bytes, bytes / 2);
+}
+
+/** Lets a stream that is paused take nothing more. A call of grpc-js, a stream of objects, would read sixteen more requests, and
+ *  its HTTP/2 stream as much as one window over again: with 100 streams 50 MiB that no limit counts. What is left
+ *  unread in HTTP/2 keeps the client from sending more. */
+export function readNothingAhead(stream: Readable): void {
+  (stream as unknown as { _readableState: { highWaterMark: number } })._readableState.highWaterMark = 0;
 }
 
 /** What gRPC puts before a message: whether it is compressed, and its length. */

@@ -143,7 +143,7 @@ function Tries({ runId, of }: { readonly runId: string; readonly of: TaskDetail 
       { name: "Launched", cell: (one: Try) => zone.time(one.launched) },
       { name: "Waited", numeric: true, cell: (one: Try) => duration(between(one.launched, one.began)) },
       { name: "Ran", numeric: true, cell: (one: Try) => duration(between(one.began, one.returned)) },
-      { name: "Joins", cell: (one: Try) => one.joins ?? "" },
+      { name: "Joins", cell: (one: Try) => <Joins runId={runId} joins={one.joins} /> },
     ],
     [runId, zone],
   );
@@ -159,6 +159,21 @@ function Tries({ runId, of }: { readonly runId: string; readonly of: TaskDetail 
         />
       )}
     </Panel>
+  );
+}
+
+/** The tasks that a join app waits for, which Parsl writes as "13,14". */
+function Joins({ runId, joins }: { readonly runId: string; readonly joins: string | null }): JSX.Element {
+  const tasks = joins === null || joins === "" ? [] : joins.split(",");
+  return (
+    <>
+      {tasks.map((task, index) => (
+        <span key={task}>
+          {index === 0 ? "" : ", "}
+          <Link href={taskAddress(runId, Number(task))}>{task}</Link>
+        </span>
+      ))}
+    </>
   );
 }
 

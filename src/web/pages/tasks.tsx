@@ -148,7 +148,7 @@ export default function Tasks({ runId }: { readonly runId: string }): JSX.Elemen
           maxBlocksInCache={blocksHeld}
           maxConcurrentDatasourceRequests={2}
           blockLoadDebounceMillis={40} // while the scroll bar is dragged, blocks fly by that nobody sees
-          infiniteInitialRowCount={heard.total ?? 1}
+          infiniteInitialRowCount={Math.max(heard.total ?? 1, 1)} // of none the grid would ask for no row at all
           getRowId={({ data }) => String(data.task)}
           columnDefs={columns}
           defaultColDef={columnDefaults}

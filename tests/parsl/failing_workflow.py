@@ -164,7 +164,7 @@ def config_of(hub: str, directory: str) -> parsl.Config:
                 cores_per_worker=0.5,
                 encrypted=False,
                 heartbeat_period=1,  # also how often Parsl looks for a worker that is gone
-                heartbeat_threshold=8,
+                heartbeat_threshold=15,  # less, and a busy machine loses managers that live
                 provider=LocalProvider(
                     init_blocks=2,
                     max_blocks=2,

@@ -6,8 +6,8 @@ const leastMajor = 22;
 
 /** Keeps the young generation small, of this thread at 1 MiB, where V8 would let it grow to 48, and of threads that are
  *  started later at 2 MiB each half. What we make of a request is little and dies young, but holds the request's bytes,
- *  which V8 does not count: they would be garbage for as long. At full speed the collector takes 160 MiB instead of 200, when idle 105
- *  instead of 118, and no more CPU. Too late once much is loaded: it does not shrink. */
+ *  which V8 does not count: they would be garbage for as long. At full speed the collector takes 160 MiB instead of 200,
+ *  when idle 105 instead of 118, and no more CPU. Once much is loaded it is too late: it does not shrink. */
 const youngGeneration = ["--semi-space-growth-factor=1", "--min-semi-space-size=2"];
 
 if (Number(process.versions.node.split(".")[0]) < leastMajor) {

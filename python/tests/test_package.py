@@ -12,12 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
-from support import HERE, collector, count, query
+from support import HERE, collector, count, query, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +112,28 @@ def test_a_workflow_runs_with_what_pip_installs(venvs):
     assert (
         json.loads(newest.run("parsl-collector", "rejected", "list", "--database", database, "--json")) == []
     )
+    assert_shown_on_a_page(newest, database)
+
+
+def assert_shown_on_a_page(venv: Venv, database: pathlib.Path) -> None:
+    program = venv.directory / "bin" / "parsl-collector"
+    command = [program, "view", database]
+    env = {"PATH": f"{venv.directory / 'bin'}", "HOME": str(venv.directory)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as page:
+        try:
+            url = json.loads(page.stdout.readline())["url"]
+
+            def get(path: str) -> str:
+                with urllib.request.urlopen(url + path, timeout=DEADLINE_S) as answer:
+                    return answer.read().decode()
+
+            [script] = re.findall(r'<script type="module" src="/([^"]+)"', get(""))
+            assert "react" in get(script)
+            wait_until(lambda: [run["tasks"] for run in json.loads(get("api/runs"))] == [3], "the tasks")
+            [run_id] = [run["runId"] for run in json.loads(get("api/runs"))]
+            assert json.loads(get(f"api/runs/{run_id}/why"))["runId"] == run_id
+        finally:
+            page.terminate()
 
 
 @pytest.mark.parametrize("end", ["newest", "oldest"])

@@ -8,6 +8,7 @@ import { measurePostgres } from "./postgres.js";
 import { measureScaling } from "./scaling.js";
 import { measureStreams } from "./streams.js";
 import { measureTransports } from "./transports-report.js";
+import { measureWeb } from "./web.js";
 import { measureClose, measureWorkflow } from "./workflow.js";
 
 /** All parts by name, in the order in which they are measured and told. */
@@ -72,6 +73,11 @@ export const parts: Readonly<Record<string, Part>> = {
     minutes: 7,
     isApart: true,
     measure: measureScaling,
+  },
+  web: {
+    about: "ingest with ten pages open on the run, beside ingest without a page",
+    minutes: 2,
+    measure: measureWeb,
   },
   leak: {
     about: "memory of collector, agent and drain while 10 million messages pass",

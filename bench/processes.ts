@@ -11,6 +11,7 @@ const ticksPerSecond = 100;
 interface Ready {
   readonly address: string;
   readonly radios: Readonly<Record<string, string>>;
+  readonly web?: string;
 }
 
 /** A command of ours in a process of its own, as a user has it, with its figures from /proc. */
@@ -71,9 +72,12 @@ export class BenchCollector extends BenchProcess {
   readonly address: string;
   /** Where the radios that were asked for listen, by name. */
   readonly radios: Readonly<Record<string, string>>;
+  /** Its page's, with --web. */
+  readonly web: string | undefined;
 
-  private constructor(process: ChildProcess, { address, radios }: Ready) {
+  private constructor(process: ChildProcess, { address, radios, web }: Ready) {
     super(process);
+    this.web = web;
     this.address = address;
     this.radios = radios;
   }

@@ -119,6 +119,7 @@ function openData(
     index.prepare("SELECT 1 FROM run").get();
     // Both have it open now: so nothing of it is left, however this process ends.
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${indexPath}${suffix}`, { force: true });
+    if (path === database) rmSync(directory, { recursive: true, force: true }); // or the copy of the file is in it
   });
   worker.on("message", (report: IndexReport) => {
     if ("failed" in report)

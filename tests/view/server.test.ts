@@ -1,5 +1,5 @@
 import { request } from "node:http";
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import test, { type ExecutionContext } from "ava";
@@ -144,6 +144,15 @@ test("each address of a page gives the page, which loads nothing from elsewhere"
   t.regex(asset.headers.get("content-type") ?? "", /^text\/javascript/);
   t.regex(asset.headers.get("cache-control") ?? "", /immutable/);
   t.deepEqual(html.match(/(src|href)="(?!\/|data:)[^"]+"/g), null);
+});
+
+test("an index leaves no file behind, however its process ends", async (t) => {
+  const cache = temporaryDirectory(t);
+  const page = await openPage(t, parslFile(t), { cache });
+  await page.indexed(80);
+
+  t.deepEqual(readdirSync(cache), []);
+  t.is((await page.get<unknown[]>("/api/runs")).length, 1);
 });
 
 test("view says why a file cannot be shown, and what to do", async (t) => {

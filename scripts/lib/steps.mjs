@@ -130,11 +130,9 @@ export function visualize() {
  *  @returns {Step[]} */
 export function parslsOwn() {
   const script = join("tests", "parsl", "run_parsl_tests.py");
-  // A node of one core has one worker, and each worker takes 1.5 s of CPU to import Parsl.
-  const options = { ...ofPytest, env: { ...ofPytest.env, PARSL_CORES: "1" } };
   return [
-    suite("Parsl's own: std streams", venvPython, [script, "-v", "-rs", "-k", "stdstream"], options),
-    suite("Parsl's own: the rest", venvPython, [script, "-v", "-rs", "-k", "not stdstream"], options),
+    suite("Parsl's own: std streams", venvPython, [script, "-v", "-rs", "-k", "stdstream"], ofPytest),
+    suite("Parsl's own: the rest", venvPython, [script, "-v", "-rs", "-k", "not stdstream"], ofPytest),
   ];
 }
 

@@ -6,7 +6,8 @@ import { prepareFile } from "../src/server/sinks/sqlite/file.js";
 import { columnsOf } from "../src/server/sinks/sqlite/schema.js";
 import { encodedMessages } from "./messages.js";
 
-const rowsOfTransaction = 5_000;
+/** As many as a collector's group has. */
+const rowsOfTransaction = 9_000;
 
 /** The limit: better-sqlite3 alone writing the rows of as many samples, in a file of the same settings. Rows a
  *  second. */

@@ -21,7 +21,7 @@ export const defaultStreamsPerPeer = 16_384;
 export const defaultInFlight = 4_096;
 
 /** Bytes of envelopes that one stream, and all calls of one address, may have here before they are read no further. The
- *  second is a quarter of what waits for the writer before all addresses are held up, and four groups of the writer. */
+ *  second is a quarter of what waits for the writer before all addresses are held up, and two groups of the writer. */
 const streamShareBytes = 2 * 1024 * 1024;
 const peerShareBytes = 4 * 1024 * 1024;
 

@@ -20,7 +20,7 @@ const maxYoungGenerationSizeMb = 6;
 /** Memory that both threads have for one group, in bytes; a larger one (one large message, say) gets its own. A buffer that
  *  were made for each group and handed over would be garbage of the thread, which seldom collects any: 20 MiB at full
  *  speed. */
-const packedBytes = 1024 * 1024;
+const packedBytes = 2 * 1024 * 1024;
 
 /** What makes a sink of a writer. */
 export interface WriterSinkParts {

@@ -1,4 +1,4 @@
-import { saturate } from "./load.js";
+import { saturate, type LoadFigures } from "./load.js";
 import { wholeUnits } from "./ingest.js";
 import { inDirectory, inTurn, scaled, type Setting } from "./part.js";
 import { BenchCollector } from "./processes.js";
@@ -22,31 +22,40 @@ export async function measureWeb(setting: Setting): Promise<Findings> {
     runId,
     longestMs: 15_000,
   } as const;
-  const found: { readonly without: number; readonly withPages: number; readonly answers: number }[] = [];
+  const found: {
+    readonly without: LoadFigures;
+    readonly withPages: LoadFigures;
+    readonly answers: number;
+  }[] = [];
   await inTurn(setting, "whole task lives, without a page and with ten", async () => {
     const without = await inDirectory(async (database) => {
       await using collector = await BenchCollector.start(database);
-      return (await saturate(collector, load)).messagesPerSecond;
+      return await saturate(collector, load);
     });
     const [withPages, answers] = await inDirectory(async (database) => {
       await using collector = await BenchCollector.start(database, ["--web", "127.0.0.1:0"]);
       const open = Array.from({ length: pages }, () => new OpenPage(collector.web ?? ""));
-      const { messagesPerSecond } = await saturate(collector, load);
+      const figures = await saturate(collector, load);
       await Promise.all(open.map((page) => page.close()));
-      return [messagesPerSecond, open.reduce((sum, page) => sum + page.answers, 0)] as const;
+      return [figures, open.reduce((sum, page) => sum + page.answers, 0)] as const;
     });
     found.push({ without, withPages, answers });
   });
-  const left = median(found.map(({ without, withPages }) => withPages / without));
+  const left = median(
+    found.map(({ without, withPages }) => withPages.messagesPerSecond / without.messagesPerSecond),
+  );
   const of = (figure: (one: (typeof found)[number]) => number): string => rounded(median(found.map(figure)));
+  const cpu = (which: "without" | "withPages"): string =>
+    `${median(found.map((one) => one[which].cpuMicrosPerMessage)).toFixed(1)} us`;
   return {
     tables: [
       {
         title: "Ingest while ten pages are open on the run",
         rows: [
-          ["without a page, messages/s", "with ten", "of that", "answers to them"],
+          ["", "messages/s", "the collector's CPU a message", "answers to pages"],
+          ["without a page", of(({ without }) => without.messagesPerSecond), cpu("without"), "–"],
           [
-            ...[of(({ without }) => without), of(({ withPages }) => withPages), percent(left)],
+            ...["with ten", of(({ withPages }) => withPages.messagesPerSecond), cpu("withPages")],
             of(({ answers }) => answers),
           ],
         ],

@@ -51,6 +51,7 @@ const nodeGlobals = [
   "clearInterval",
   "clearTimeout",
   "console",
+  "fetch",
   "performance",
   "process",
   "setInterval",

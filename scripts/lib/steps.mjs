@@ -161,7 +161,9 @@ function testFiles() {
 /** What a test imports shows it. */
 function startsPrograms(name) {
   const text = readFileSync(join(root, name), "utf8");
-  return /(\/support\/(browser|collector|shared-collector|view)|\/run)\.js"|"node:child_process"/.test(text);
+  return /(\/support\/(collector|shared-browser|shared-collector|view)|\/run)\.js"|"node:child_process"/.test(
+    text,
+  );
 }
 
 /** The protos may not break what the last commit has; and after a commit, what the one before it had. Outside a git

@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 import { AxeBuilder } from "@axe-core/playwright";
-import test from "ava";
 import { chromium, type Browser, type Page } from "playwright-core";
 
 import type { Scope } from "./scope.js";
@@ -27,9 +26,9 @@ export function whyNoChromium(): string | undefined {
   return chromiumPath() === undefined ? "needs Chromium: apt-get install chromium" : undefined;
 }
 
-/** $PARSL_COLLECTOR_CHROMIUM, or the first that is on PATH. */
+/** $PARSL_COLLECTOR_TEST_CHROMIUM, or the first that is on PATH. */
 function chromiumPath(): string | undefined {
-  const named = process.env["PARSL_COLLECTOR_CHROMIUM"];
+  const named = process.env["PARSL_COLLECTOR_TEST_CHROMIUM"];
   if (named !== undefined) return named;
   const directories = (process.env["PATH"] ?? "").split(delimiter);
   return directories
@@ -44,19 +43,6 @@ export function startBrowser(flags: readonly string[] = []): Promise<Browser> {
   return chromium.launch({ executablePath, args: [...switches, ...flags] });
 }
 
-/** Runs one browser for all tests of the calling file. The function that is returned may be called in tests only. */
-export function sharedBrowser(): () => Browser {
-  let browser: Browser | undefined;
-  test.before(async () => {
-    if (whyNoChromium() === undefined) browser = await startBrowser();
-  });
-  test.after.always(() => browser?.close());
-  return () => {
-    if (browser === undefined) throw new Error("the browser of this file has not started yet");
-    return browser;
-  };
-}
-
 /** A tab with what went wrong in it. */
 export interface Tab {
   readonly page: Page;
@@ -65,11 +51,24 @@ export interface Tab {
   readonly problems: readonly string[];
 }
 
+export interface TabOptions {
+  readonly theme?: "light" | "dark";
+  /** In px. */
+  readonly height?: number;
+  /** Runs in the page before its own code. */
+  readonly script?: string;
+}
+
 /** Opens a tab at an address of the collector's until the test ends. */
-export async function openTab(t: Pick<Scope, "teardown">, browser: Browser, url: string): Promise<Tab> {
+export async function openTab(
+  t: Pick<Scope, "teardown">,
+  browser: Browser,
+  url: string,
+  { theme = "light", height = 900, script }: TabOptions = {},
+): Promise<Tab> {
   const context = await browser.newContext({
-    colorScheme: "light",
-    viewport: { width: 1280, height: 900 },
+    colorScheme: theme,
+    viewport: { width: 1280, height },
     locale: "en-GB",
     timezoneId: "Pacific/Apia", // far from every zone in the tests' files
   });
@@ -81,6 +80,7 @@ export async function openTab(t: Pick<Scope, "teardown">, browser: Browser, url:
       problems.push(`asked ${request.url()}`);
     }
   });
+  if (script !== undefined) await context.addInitScript(script);
   const page = await context.newPage();
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") problems.push(message.text());

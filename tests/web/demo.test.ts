@@ -7,8 +7,9 @@ import { fileURLToPath } from "node:url";
 import test from "ava";
 import Database from "better-sqlite3";
 
-import { openTab, sharedBrowser, whyNoChromium } from "../support/browser.js";
+import { openTab, whyNoChromium } from "../support/browser.js";
 import type { Scope } from "../support/scope.js";
+import { sharedBrowser } from "../support/shared-browser.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { startView } from "../support/view.js";
 import { waitUntil, within } from "../support/wait.js";

@@ -1,9 +1,10 @@
 import test, { type ExecutionContext } from "ava";
 import type { Page } from "playwright-core";
 
-import { axeFindings, openTab, sharedBrowser, whyNoChromium } from "../support/browser.js";
+import { axeFindings, openTab, whyNoChromium } from "../support/browser.js";
 import { fileScope } from "../support/file-scope.js";
 import { goldenDatabase, goldenRows } from "../support/golden.js";
+import { sharedBrowser } from "../support/shared-browser.js";
 import { startView } from "../support/view.js";
 
 const why = whyNoChromium();
@@ -39,7 +40,7 @@ const pages: readonly (readonly [string, string, readonly string[]])[] = [
   ],
   [`runs/${runId}/tasks`, "Tasks", ["15 tasks", "sleeper"]],
   [`runs/${runId}/tasks/10`, "Task 10", ["fails", "ValueError('bad value 5')", "node1"]],
-  [`runs/${runId}/graph`, "Dependencies", []],
+  [`runs/${runId}/graph`, "Graph", []],
   [`runs/${runId}/workers`, "Workers", ["15 tries on 3 lanes", "All 15 tries in this time are shown."]],
   [`runs/${runId}/resources`, "Resources by app", ["sleeper"]],
   [`runs/${runId}/why`, "Why it failed", ["ValueError"]],
@@ -76,9 +77,11 @@ async function reachAll(t: ExecutionContext, page: Page): Promise<void> {
   const missed = await page
     .locator("a[href], button:enabled, input:enabled, select:enabled, summary, [tabindex='0']")
     .filter({ visible: true })
-    // Of radio buttons the arrow keys reach the others.
-    .and(page.locator(":not([data-reached], [tabindex='-1'], [type='radio']:not(:checked))"))
+    // Arrow keys reach the other radio buttons of a group, and the other cells of a grid.
+    .and(page.locator(":not([data-reached], [tabindex='-1'], [type='radio']:not(:checked), [role='grid'] *)"))
     .all();
+  const grids = page.getByRole("grid");
+  t.is(await grids.and(page.locator(":has([data-reached])")).count(), await grids.count());
   t.deepEqual(await Promise.all(missed.map((element) => element.textContent())), []);
   t.true((await page.locator("[data-reached]").count()) > 2);
 }

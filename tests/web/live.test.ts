@@ -1,10 +1,11 @@
 import test, { type ExecutionContext } from "ava";
 import type { Page } from "playwright-core";
 
-import { openTab, sharedBrowser, whyNoChromium } from "../support/browser.js";
+import { openTab, whyNoChromium } from "../support/browser.js";
 import { at, runId, taskInfo, workerTaskInfo, workflowStart } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
 import { Service } from "../support/service.js";
+import { sharedBrowser } from "../support/shared-browser.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { startView } from "../support/view.js";
 

@@ -1,10 +1,11 @@
 import test from "ava";
 import type { Page } from "playwright-core";
 
-import { axeFindings, openTab, sharedBrowser, whyNoChromium } from "../support/browser.js";
+import { axeFindings, openTab, whyNoChromium } from "../support/browser.js";
 import { openDatabase } from "../support/database.js";
 import { fileScope } from "../support/file-scope.js";
 import { goldenDatabase, goldenRows } from "../support/golden.js";
+import { sharedBrowser } from "../support/shared-browser.js";
 import { startView } from "../support/view.js";
 
 const why = whyNoChromium();

@@ -2,10 +2,11 @@ import test from "ava";
 import type { Locator, Page } from "playwright-core";
 
 import { connect } from "../../src/index.js";
-import { axeFindings, openTab, sharedBrowser, whyNoChromium } from "../support/browser.js";
+import { axeFindings, openTab, whyNoChromium } from "../support/browser.js";
 import { startCollector } from "../support/collector.js";
 import { fileScope } from "../support/file-scope.js";
 import { goldenDatabase, goldenMessages, goldenRows } from "../support/golden.js";
+import { sharedBrowser } from "../support/shared-browser.js";
 import { startView } from "../support/view.js";
 
 const why = whyNoChromium();

@@ -46,7 +46,7 @@ function Summary({ run }: { readonly run: RunDetail }): JSX.Element {
           Rate: rate(progress.perSecond),
           ...(progress.secondsLeft === null
             ? {}
-            : { "Left, by the tasks submitted so far": `about ${duration(progress.secondsLeft)}` }),
+            : { "Left for these tasks": `about ${duration(progress.secondsLeft)}` }),
         }}
       />
       <div>

@@ -47,7 +47,7 @@ export class TaskRows implements IDatasource {
 
   /** Asks anew for the blocks that the grid holds, and resolves when they have come: position and selection stay. */
   async refresh(api: GridApi<TaskRow>): Promise<void> {
-    if (this.#total === undefined) return; // the first answer is still on its way
+    if (this.#total === undefined && this.#asked > 0) return; // the first answer is still on its way
     if (this.#total === 0) {
       // The grid holds no block that it could ask for, and would show an empty row meanwhile.
       const total = await this.#page(0, 1).then(

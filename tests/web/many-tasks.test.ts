@@ -1,0 +1,76 @@
+import { join } from "node:path";
+
+import test from "ava";
+import type { Locator, Page } from "playwright-core";
+
+import { writeBigFile } from "../../bench/big-file.js";
+import { openTab, whyNoChromium } from "../support/browser.js";
+import { fileScope } from "../support/file-scope.js";
+import { sharedBrowser } from "../support/shared-browser.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+import { startView } from "../support/view.js";
+
+const why = whyNoChromium();
+const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
+const reason = why === undefined ? "" : ` (skipped: ${why})`;
+
+const browser = sharedBrowser();
+const scope = fileScope();
+/** Some hundred times what the grid holds of them. */
+const tasks = 20_000;
+/** Height of a row of the grid. */
+const rowPx = 32;
+let run = "";
+
+test.before(async () => {
+  if (why !== undefined) return;
+  const file = join(temporaryDirectory(scope), "monitoring.db");
+  const runId = writeBigFile(file, tasks);
+  const view = await startView(scope, file, { args: ["--timezone", "UTC"] });
+  run = `${view.ready.url}runs/${runId}`;
+});
+
+function taskAt(page: Page, index: number): Locator {
+  return page.locator(`[role=row][row-index="${String(index)}"] [col-id=task]`);
+}
+
+unlessSkipped(`the grid scrolls through all tasks, holding only some${reason}`, async (t) => {
+  const early = await openTab(t, browser(), `${run}/tasks`); // perhaps before the run is read at all
+  await early.page.getByText("20,000 tasks").waitFor();
+  const { page, problems } = await openTab(t, browser(), `${run}/tasks`);
+  await page.getByText("20,000 tasks").waitFor();
+  const last = tasks - 1;
+
+  await taskAt(page, 10).hover();
+  for (const share of [0.25, 0.5, 0.75]) {
+    const answered = page.waitForResponse((answer) => answer.url().includes("/tasks?"));
+    await page.mouse.wheel(0, (tasks / 4) * rowPx);
+    await answered;
+    const index = Math.round(tasks * share) + 12; // in the midst of what is seen now
+    await taskAt(page, index).getByText(String(index), { exact: true }).waitFor();
+  }
+
+  await taskAt(page, tasks * 0.75 + 12).click({ position: { x: 4, y: 4 } });
+  await page.keyboard.press("Control+End");
+  await taskAt(page, last).getByText(String(last), { exact: true }).waitFor();
+  t.true((await page.locator("[role=row]").count()) < 100);
+  t.deepEqual(problems, []);
+});
+
+unlessSkipped(`a search finds its tasks among all${reason}`, async (t) => {
+  const { page } = await openTab(t, browser(), `${run}/tasks`);
+  await page.getByText("20,000 tasks").waitFor();
+
+  await page.getByRole("searchbox", { name: "Search" }).fill("collect");
+
+  await page.getByText("2,000 of 20,000 tasks").waitFor(); // one in ten
+  await taskAt(page, 1).getByText("19", { exact: true }).waitFor();
+  t.pass();
+});
+
+unlessSkipped(`the graph of many tasks is one of their apps${reason}`, async (t) => {
+  const { page } = await openTab(t, browser(), `${run}/graph`);
+
+  await page.getByRole("img", { name: /^4 apps and 3 dependencies/ }).waitFor();
+  t.true(await page.getByRole("radio", { name: "task" }).isDisabled());
+});

@@ -124,6 +124,8 @@ export class Indexer {
   #words = new Map<WordKind, Map<string, number>>(wordKinds.map((kind) => [kind, new Map<string, number>()]));
   #workflows = new Map<string, string>();
   #used = new Set<string>();
+  /** Runs that were pruned so far. */
+  #gone: number | undefined;
   #changes: Changes;
   /** Number of the last status row that is in the index; undefined until those that were there first are. */
   #position: number | undefined;
@@ -390,7 +392,11 @@ export class Indexer {
   #readWorkflows(changed: Set<string>): void {
     const rows = this.#read.workflows();
     const there = new Set(rows.map(({ run_id }) => run_id));
-    if ([...this.#workflows.keys()].some((runId) => !there.has(runId))) this.#beginAnew(changed);
+    // A run that never said how it began is known to be gone by the note that pruning it leaves.
+    const gone = this.#read.goneRuns();
+    const isGone = [...this.#workflows.keys()].some((runId) => !there.has(runId));
+    if (isGone || (this.#gone !== undefined && gone !== this.#gone)) this.#beginAnew(changed);
+    this.#gone = gone;
     for (const row of rows) {
       const is = JSON.stringify(row);
       if (this.#workflows.get(row.run_id) === is) continue;
@@ -510,6 +516,7 @@ class Reader {
   readonly #task: Database.Statement<[number, string], unknown[]>;
   readonly #try: Database.Statement<[number, number, string], unknown[]>;
   readonly #workflows: Database.Statement<[], WorkflowRow>;
+  readonly #goneRuns: Database.Statement<[], number> | undefined;
   readonly #nodes: Database.Statement<[number], NodeRow> | undefined;
   readonly #latest = new Map<string, Database.Statement<[number, number], LatestRow>>();
   readonly #source: Source;
@@ -546,6 +553,11 @@ class Reader {
       )
       .raw();
     this.#workflows = db.prepare("SELECT * FROM workflow");
+    if (source.hasLedger) {
+      this.#goneRuns = db
+        .prepare<[], number>("SELECT count(*) FROM collector_pruned WHERE table_name = 'workflow'")
+        .pluck();
+    }
     if (source.has("node")) {
       const columns = source.columns("node", [
         ...[
@@ -601,6 +613,10 @@ class Reader {
 
   try(number: number, task: number, runId: string): unknown[] | undefined {
     return this.#try.get(number, task, runId);
+  }
+
+  goneRuns(): number {
+    return this.#goneRuns?.get() ?? 0;
   }
 
   workflows(): WorkflowRow[] {

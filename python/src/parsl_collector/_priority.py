@@ -12,7 +12,8 @@ one of these; where a core is free they are as fast as ever."""
 
 def step_back(pid: int) -> None:
     """Lets the tasks go before this process, its threads and those to come. It is a service: where the system
-    does not grant it nothing is changed."""
+    does not grant it nothing is changed. Not beyond NICENESS: what is started by a process that has stepped
+    back is no further back."""
     try:
         threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except OSError:
@@ -20,7 +21,7 @@ def step_back(pid: int) -> None:
     for thread in threads:
         with contextlib.suppress(OSError):  # that one has ended
             niceness = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, niceness + NICENESS)
+            os.setpriority(os.PRIO_PROCESS, thread, max(niceness, NICENESS))
     with contextlib.suppress(OSError):
         # Where Linux shares out cores among sessions first, the others of which this one has its own.
         if os.getsid(pid) != os.getsid(0):

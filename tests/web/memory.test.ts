@@ -13,7 +13,7 @@ import type { Scope } from "../support/scope.js";
 import { Service } from "../support/service.js";
 import { sharedBrowser } from "../support/shared-browser.js";
 import { startView } from "../support/view.js";
-import { within } from "../support/wait.js";
+import { waitUntil, within } from "../support/wait.js";
 
 const why = whyNoChromium();
 const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
@@ -39,6 +39,8 @@ for (const path of ["", "/tasks", "/tasks/7", "/workers"]) {
       await service.send([workflowStart(), nodeInfo(), ...everyTask("launched", 1)]);
       await service.send([...everyTask("running", 2), ...allRun()]);
       const { ready } = await startView(t, collector.database, { args: ["--timezone", "UTC"] });
+      const api = `${ready.url}api/runs/${runId}`;
+      await waitUntil("the run is read", async () => (await fetch(`${api}/tasks/7`)).ok);
       const fast = await FastEvents.start(t, ready.url);
       const address = `${fast.url}runs/${runId}${path}`;
       const { page, problems } = await openTab(t, browser(), address, { script: withoutPauses });

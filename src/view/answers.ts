@@ -103,15 +103,23 @@ export class Data {
     return this.rows("SELECT * FROM run");
   }
 
+  hasRun(runId: string): boolean {
+    return this.#run(runId) !== undefined;
+  }
+
   /** Throws NotFound. */
   run(runId: string): IndexedRun {
-    const run = this.row<IndexedRun>("SELECT * FROM run WHERE run_id = ?", runId);
+    const run = this.#run(runId);
     if (run === undefined) {
       throw new NotFound(
         `show run ${runId}: ${this.source.file} has no run of this id; see the list of runs`,
       );
     }
     return run;
+  }
+
+  #run(runId: string): IndexedRun | undefined {
+    return this.row("SELECT * FROM run WHERE run_id = ?", runId);
   }
 
   workflow(runId: string): WorkflowRow | undefined {

@@ -18,6 +18,11 @@ export class Events {
     return this.#indexed;
   }
 
+  /** Whether rows of the file are not in the index yet, as far as is known. */
+  get isBehind(): boolean {
+    return this.#number === 0 || this.#indexed.rows < this.#indexed.ofRows;
+  }
+
   get number(): number {
     return this.#number;
   }
@@ -48,6 +53,16 @@ export class Events {
   since(number: number): Change {
     const runs = this.#remembered.filter((one) => one.number > number).flatMap((one) => one.runs);
     return { runs: [...new Set(runs)], indexed: this.#indexed };
+  }
+
+  /** Resolves when `condition` holds at a change, or after this time. */
+  async until(condition: () => boolean, mostMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, mostMs);
+    const stop = this.listen(() => condition() && resolve());
+    await promise;
+    clearTimeout(timer);
+    stop();
   }
 
   /** Calls `listener` at each change until the function that is returned is called. */

@@ -34,6 +34,10 @@ const answerMs = 5_000;
 /** Answers that are kept: pages that show the same ask the same. */
 const mostAnswers = 200;
 
+/** How long an answer about a run waits for the index to reach it, in ms: a link that is opened right after the start
+ *  must not say that there is no such run. */
+const indexWaitMs = 10_000;
+
 const headers = {
   // AG Grid and ECharts set styles of elements.
   "Content-Security-Policy":
@@ -71,6 +75,11 @@ export function routes({ data, whyReports, events, pages, access, timezone, vers
     return context.body(kept.json, 200, { "Content-Type": "application/json; charset=utf-8" });
   };
 
+  app.use("/api/runs/:run/*", async (context, next) => {
+    const isReached = (): boolean => !events.isBehind || data.hasRun(context.req.param("run"));
+    if (!isReached()) await events.until(isReached, indexWaitMs);
+    await next();
+  });
   app.get("/api/source", (context) =>
     answer(context, (): Source => {
       const { file, hasLedger } = data.source;

@@ -41,7 +41,7 @@ export function parslFile(t: Scope): string {
   return path;
 }
 
-/** The page of a file until the test ends, once all of the file is indexed. */
+/** The page of a file until the test ends. */
 export async function openPage(
   t: Scope,
   database: string,

@@ -72,6 +72,16 @@ test("who listens is told of each change, and who comes back of what changed sin
   t.deepEqual((await next(eventsOf(t, page, "another-7"))).change.runs, [goldenRun], "of an earlier server");
 });
 
+test("a link to a run that is opened at once waits for the index to reach it, and one to none is told", async (t) => {
+  const page = await openPage(t, parslFile(t));
+  const [run, none] = await Promise.all([
+    page.fetch(`/api/runs/${goldenRun}`),
+    page.fetch("/api/runs/none/tasks"),
+  ]);
+  t.is(run.status, 200);
+  t.is(none.status, 404);
+});
+
 test("a page for this machine is not given to who calls it by another name", async (t) => {
   const page = await openPage(t, parslFile(t));
   const statusFor = (host: string): Promise<number | undefined> =>

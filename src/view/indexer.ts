@@ -261,7 +261,8 @@ export class Indexer {
     const row = this.#read.task(task, run.runId);
     const word = (kind: WordKind, text: unknown): number => this.#wordOf(kind, text);
     const tries: Facts["tries"][number][] = [];
-    const lastTry = said.reduce((most, one) => Math.max(most, one.try), (before?.tries ?? 0) - 1);
+    // Not by how many there are: rows of later tries may come first.
+    const lastTry = Math.max(-1, ...[...saidBefore(before), ...said].map((one) => one.try));
     for (let number = 0; number <= lastTry; number += 1) {
       const one = this.#read.try(number, task, run.runId);
       if (one === undefined) continue;
@@ -288,8 +289,7 @@ export class Indexer {
   #apply({ run, task, said: news, facts, lastRow }: Touched, snapshot: number): void {
     const key = taskKey(run.id, task);
     const before = this.#write.entry(key);
-    const saidBefore = before === undefined ? [] : (JSON.parse(before.said) as [number, number, number][]);
-    const earlier = saidBefore.map(([at, code, number]) => ({ at, code, try: number }));
+    const earlier = saidBefore(before);
     const said = [...earlier, ...news];
     const history = historyOf(said);
     const state = history.at(-1)?.code ?? stateCode.unsched;
@@ -465,6 +465,13 @@ export class Indexer {
     }
     return id;
   }
+}
+
+function saidBefore(entry: TaskEntry | undefined): Said[] {
+  if (entry === undefined) return [];
+  return (JSON.parse(entry.said) as [number, number, number][]).map(([at, code, number]) => ({
+    ...{ at, code, try: number },
+  }));
 }
 
 function heard(run: Run, at: number): void {

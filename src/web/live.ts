@@ -43,8 +43,8 @@ export class Live {
   #listen(): void {
     const source = new EventSource("/api/events");
     source.addEventListener("open", () => {
-      if (this.#state !== "reconnecting") return;
-      this.#become("live");
+      if (this.#state === "reconnecting") this.#become("live");
+      // The first time too: nobody told of changes since the answers that the page has.
       this.#everything = true;
       void this.#update();
     });

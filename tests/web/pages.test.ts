@@ -123,7 +123,9 @@ unlessSkipped(`links lead from a task to its neighbours and along its dependenci
 
 unlessSkipped(`a task's files stand by their names${reason}`, async (t) => {
   const { page } = await openTab(t, browser(), `${run}/tasks/5`);
-  const files = page.getByRole("region", { name: "Inputs and outputs" });
+  const files = page
+    .locator("section")
+    .filter({ has: page.getByRole("heading", { name: "Inputs and outputs" }) });
 
   await files.getByText("/home/user/run/hello.out").waitFor();
   t.deepEqual(await files.locator("dt").allTextContents(), ["Outputs", "stdout", "stderr"]);

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from parsl_collector._log import logger_of
 from parsl_collector._node import CollectorStartError
-from parsl_collector._priority import step_back
 from parsl_collector._start import environment, last_words, read_ready_line
 
 logger = logger_of(__name__)
@@ -139,9 +138,7 @@ def _start(
     process.stdout.close()  # the ready line is all that it says there
     try:
         ready = json.loads(line)
-        found = process, str(ready["address"]), dict(ready["radios"]), ready.get("web")
-        step_back(process.pid)  # only now: a start is waited for
-        return found
+        return process, str(ready["address"]), dict(ready["radios"]), ready.get("web")
     except (ValueError, KeyError):
         process.kill()
         process.wait()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 
-NICENESS = 10
-"""As the command `nice` has it. A process of the tasks gets nine times as much of a core that it shares with
-one of these; where a core is free they are as fast as ever."""
+NICENESS = 5
+"""As the command `nice` has it. A process of the tasks gets three times as much of a core that it shares with
+one of these; where a core is free they are as fast as ever. The collector is none of them: what is on its way
+to it is lost with a worker that is killed."""
 
 
 def step_back(pid: int) -> None:

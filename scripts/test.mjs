@@ -22,9 +22,9 @@ import {
 /** How often a long run says how far it is, in ms. */
 const progressMs = 20_000;
 
-/** Steps that run at one time, the longest first. Many tests wait for a process or a clock: four steps keep two cores
+/** Steps that run at one time, the longest first. Many tests wait for a process or a clock: three steps keep two cores
  *  busy. With more of them what they start is so slow to come up there that the tests take it for dead. */
-const sideBySide = 4;
+const sideBySide = 3;
 
 const fast = process.argv.includes("--fast");
 const clients = process.argv.includes("--clients");

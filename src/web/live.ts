@@ -51,6 +51,8 @@ export class Live {
     source.addEventListener("change", ({ data }: MessageEvent<string>) => {
       const change = JSON.parse(data) as Change;
       for (const run of change.runs) this.#changed.add(run);
+      // Something that is no run's was committed, as the last word of a sender: it may complete any.
+      if (change.runs.length === 0) this.#everything = true;
       this.indexed(change.indexed);
       void this.#update();
     });

@@ -10,4 +10,7 @@ if (!/^[1-9]\d*$/.test(values.updates)) {
   console.error(`test-page: --updates must be a whole number from 1 up, got ${values.updates}`);
   process.exit(2);
 }
-process.exitCode = runAvaAlone("web/memory.test.js", { PARSL_COLLECTOR_TEST_PAGE_UPDATES: values.updates });
+// Each page's updates take minutes, in which ava hears nothing.
+process.exitCode = runAvaAlone("web/memory.test.js", { PARSL_COLLECTOR_TEST_PAGE_UPDATES: values.updates }, [
+  "--timeout=60m",
+]);

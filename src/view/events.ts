@@ -55,19 +55,20 @@ export class Events {
     return { runs: [...new Set(runs)], indexed: this.#indexed };
   }
 
-  /** Resolves when `condition` holds at a change, or after this time. */
-  async until(condition: () => boolean, mostMs: number): Promise<void> {
+  /** Resolves when `condition` holds, now or at a change, or after this time, or when the signal aborts. */
+  async until(condition: () => boolean, mostMs: number, signal?: AbortSignal): Promise<void> {
+    if (condition() || signal?.aborted === true) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, mostMs);
-    const stop = this.listen(() => condition() && resolve());
+    const done = (): void => resolve();
+    const look = (): void => {
+      if (condition()) resolve();
+    };
+    const timer = setTimeout(done, mostMs);
+    this.#listeners.add(look);
+    signal?.addEventListener("abort", done);
     await promise;
     clearTimeout(timer);
-    stop();
-  }
-
-  /** Calls `listener` at each change until the function that is returned is called. */
-  listen(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#listeners.delete(look);
+    signal?.removeEventListener("abort", done);
   }
 }

@@ -77,7 +77,7 @@ export function routes({ data, whyReports, events, pages, access, timezone, vers
 
   app.use("/api/runs/:run/*", async (context, next) => {
     const isReached = (): boolean => !events.isBehind || data.hasRun(context.req.param("run"));
-    if (!isReached()) await events.until(isReached, indexWaitMs);
+    await events.until(isReached, indexWaitMs);
     await next();
   });
   app.get("/api/source", (context) =>
@@ -171,9 +171,12 @@ function streamEvents(context: Context, events: Events, data: Data): Response {
     const change = known === undefined ? undefined : events.since(known);
     const all = { runs: data.runs().map(({ run_id }) => run_id), indexed: events.indexed };
     await stream.writeSSE({ event: "change", id: events.id, data: JSON.stringify(change ?? all) });
-    const isOpen = (): boolean => !stream.aborted;
+    // Once: the stream keeps whoever asks to hear of its end for as long as it is open.
+    const ended = new AbortController();
+    stream.onAbort(() => ended.abort());
+    const isOpen = (): boolean => !ended.signal.aborted;
     while (isOpen()) {
-      await nextChange(stream, events, told);
+      await events.until(() => events.number !== told, pingMs, ended.signal);
       if (!isOpen()) return;
       if (events.number === told) await stream.write(": alive\n\n");
       else {
@@ -182,28 +185,6 @@ function streamEvents(context: Context, events: Events, data: Data): Response {
         await stream.writeSSE({ event: "change", id: events.id, data: JSON.stringify(news) });
       }
     }
-  });
-}
-
-/** Waits until there is more than `told`, or it is time to show that the stream is alive, or it ends. */
-function nextChange(
-  stream: { onAbort: (listener: () => void) => void },
-  events: Events,
-  told: number,
-): Promise<void> {
-  return new Promise((resolve) => {
-    if (events.number !== told) {
-      resolve();
-      return;
-    }
-    const done = (): void => {
-      clearTimeout(timer);
-      stop();
-      resolve();
-    };
-    const timer = setTimeout(done, pingMs);
-    const stop = events.listen(done);
-    stream.onAbort(done);
   });
 }
 

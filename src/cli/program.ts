@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
-
 import { Command } from "commander";
 
+import { version } from "../base/version.js";
 import { exitCodes } from "./exit-codes.js";
 import { takeSettings } from "./settings.js";
 
@@ -55,9 +54,4 @@ async function programOf(loading: readonly (() => Promise<AddCommand>)[]): Promi
     });
   for (const add of await Promise.all(loading.map((load) => load()))) add(program);
   return program;
-}
-
-function version(): string {
-  const path = new URL("../../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(path, "utf8")) as { readonly version: string }).version;
 }

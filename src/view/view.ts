@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -12,6 +12,7 @@ import { createAdaptorServer, type ServerType } from "@hono/node-server";
 import { isLoopback, listenError, partsOfAddress, withPort } from "../base/address.js";
 import { CollectorError, reasonOf } from "../base/errors.js";
 import type { Logger } from "../base/logger.js";
+import { version } from "../base/version.js";
 import { Data } from "./answers.js";
 import { Events } from "./events.js";
 import { openIndexForReading, openIndexForWriting } from "./index-file.js";
@@ -173,9 +174,4 @@ function temporaryDirectory(parent: string): string {
       { cause },
     );
   }
-}
-
-function version(): string {
-  const file = new URL("../../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }

@@ -1,5 +1,6 @@
 import Database from "better-sqlite3";
 
+import type { TaskColumn } from "./api.js";
 import { taskStates } from "./states.js";
 
 /** What a word of the index names. The same text may be several of them. */
@@ -17,22 +18,21 @@ export function taskOfKey(key: number): number {
 
 export const momentColumns = [...taskStates.map((state) => `"${state}"`), "ended", "busy"];
 
-/** Columns of a task by which a page of them may be sorted. */
-const sorted = [
-  ...[
-    "state",
-    "app",
-    "executor",
-    "block",
-    "host",
-    "submitted",
-    "began",
-    "ended",
-    "seconds",
-    "tries",
-    "failure",
-  ],
-];
+/** By what a page of tasks may be sorted: columns of the table of tasks, but for "task", which is its key. */
+export const taskColumns = [
+  "task",
+  "app",
+  "state",
+  "executor",
+  "block",
+  "host",
+  "submitted",
+  "began",
+  "ended",
+  "seconds",
+  "tries",
+  "failure",
+] as const satisfies readonly TaskColumn[];
 
 /** Times in ms since 1970. A word that is not known is '', so that sorting has a place for it. */
 const schema = `
@@ -90,7 +90,7 @@ export function openIndexForReading(path: string): Database.Database {
 
 /** Makes what sorting many tasks wants; late, for it is slow to keep while they come in. */
 export function addSortIndexes(index: Database.Database): void {
-  for (const column of sorted)
+  for (const column of taskColumns.filter((column) => column !== "task"))
     index.exec(`CREATE INDEX IF NOT EXISTS task_${column} ON task (run, ${column})`);
   index.exec("CREATE INDEX IF NOT EXISTS attempt_seconds ON attempt (run, app, seconds)");
 }

@@ -94,21 +94,21 @@ interface Touched {
 }
 
 const entryColumns = [
-  ...[
-    "id",
-    "run",
-    "app",
-    "state",
-    "executor",
-    "block",
-    "host",
-    "submitted",
-    "began",
-    "ended",
-    "seconds",
-    "tries",
-  ],
-  ...["failure", "read_at", "said"],
+  "id",
+  "run",
+  "app",
+  "state",
+  "executor",
+  "block",
+  "host",
+  "submitted",
+  "began",
+  "ended",
+  "seconds",
+  "tries",
+  "failure",
+  "read_at",
+  "said",
 ] as const satisfies readonly (keyof TaskEntry)[];
 
 /** Keeps the index of a file up to date, a piece at a time. What is in the file when it begins is read by task, so that

@@ -4,13 +4,14 @@ import { streamSSE } from "hono/streaming";
 import { reasonOf } from "../base/errors.js";
 import { guard, type PageAccess } from "./access.js";
 import { BadRequest, NotFound, type Data } from "./answers.js";
-import type { ApiError, Source, TaskColumn } from "./api.js";
+import type { ApiError, Source } from "./api.js";
 import type { Events } from "./events.js";
 import { graphOf } from "./graph.js";
+import { taskColumns } from "./index-file.js";
 import type { Pages } from "./pages.js";
 import { resourcesOf } from "./resources.js";
 import { runDetail, runSummaries } from "./runs.js";
-import { taskColumns, taskDetail, taskPage } from "./tasks.js";
+import { taskDetail, taskPage } from "./tasks.js";
 import { timelineOf } from "./timeline.js";
 import type { WhyReports } from "./why-reports.js";
 import { workersOf } from "./workers.js";
@@ -105,7 +106,7 @@ export function routes({ data, whyReports, events, pages, access, timezone, vers
       return taskPage(data, context.req.param("run"), {
         offset: numberIn(context, "offset", 0, 0, 2 ** 32),
         limit: numberIn(context, "limit", 100, 0, 1_000),
-        sort: oneOf(context, "sort", taskColumns) ?? ("task" satisfies TaskColumn),
+        sort: oneOf(context, "sort", taskColumns) ?? "task",
         order: oneOf(context, "order", ["asc", "desc"] as const) ?? "asc",
         search: context.req.query("search") ?? "",
         ...{

@@ -3,11 +3,6 @@ import type { Sample, TaskColumn, TaskDetail, TaskLink, TaskPage, TaskRow, TaskS
 import { taskKey, taskOfKey, wordKinds } from "./index-file.js";
 import { codeOf, stateOf } from "./states.js";
 
-export const taskColumns = [
-  ...["task", "app", "state", "executor", "block", "host", "submitted", "began", "ended", "seconds", "tries"],
-  "failure",
-] as readonly TaskColumn[];
-
 /** Characters of a failure in a row of a table. */
 const shownFailure = 200;
 

@@ -12,21 +12,17 @@ import type {
   Why,
   Workers,
 } from "../../src/view/api.js";
-import type { Scope } from "../support/scope.js";
+import { fileScope } from "../support/file-scope.js";
 import { goldenRun, openPage, parslFile, type Page } from "./files.js";
 
 /** What the API says of a file that Parsl's own hub wrote, of the golden workflow. */
 
-const undo: (() => unknown)[] = [];
-const scope: Scope = { teardown: (fn) => undo.push(fn), passed: true, log: () => undefined };
+const scope = fileScope();
 let page: Page;
 
 test.before(async () => {
   page = await openPage(scope, parslFile(scope));
   await page.indexed(80);
-});
-test.after.always(async () => {
-  for (const fn of undo.reverse()) await fn();
 });
 
 const run = `/api/runs/${goldenRun}`;

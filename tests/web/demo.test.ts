@@ -4,21 +4,20 @@ import { existsSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import test from "ava";
 import Database from "better-sqlite3";
 
 import { openTab, whyNoChromium } from "../support/browser.js";
 import type { Scope } from "../support/scope.js";
-import { sharedBrowser } from "../support/shared-browser.js";
+import { sharedBrowser, testsWithBrowser } from "../support/shared-browser.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { startView } from "../support/view.js";
 import { waitUntil, within } from "../support/wait.js";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const venvBin = join(root, ".venv", "bin");
-const why = whyNoChromium() ?? (existsSync(venvBin) ? undefined : "needs .venv: npm run pretest");
-const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
-const reason = why === undefined ? "" : ` (skipped: ${why})`;
+const { unlessSkipped, reason } = testsWithBrowser(
+  whyNoChromium() ?? (existsSync(venvBin) ? undefined : "needs .venv: npm run pretest"),
+);
 
 const browser = sharedBrowser();
 

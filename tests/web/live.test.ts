@@ -1,17 +1,15 @@
-import test, { type ExecutionContext } from "ava";
+import type { ExecutionContext } from "ava";
 import type { Page } from "playwright-core";
 
-import { openTab, whyNoChromium } from "../support/browser.js";
+import { openTab } from "../support/browser.js";
 import { at, runId, taskInfo, workerTaskInfo, workflowStart } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
 import { Service } from "../support/service.js";
-import { sharedBrowser } from "../support/shared-browser.js";
+import { sharedBrowser, testsWithBrowser } from "../support/shared-browser.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 import { startView } from "../support/view.js";
 
-const why = whyNoChromium();
-const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
-const reason = why === undefined ? "" : ` (skipped: ${why})`;
+const { unlessSkipped, reason } = testsWithBrowser();
 
 const browser = sharedBrowser();
 

@@ -4,15 +4,13 @@ import test from "ava";
 import type { Locator, Page } from "playwright-core";
 
 import { writeBigFile } from "../../bench/big-file.js";
-import { openTab, whyNoChromium } from "../support/browser.js";
+import { openTab } from "../support/browser.js";
 import { fileScope } from "../support/file-scope.js";
-import { sharedBrowser } from "../support/shared-browser.js";
+import { sharedBrowser, testsWithBrowser } from "../support/shared-browser.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { startView } from "../support/view.js";
 
-const why = whyNoChromium();
-const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
-const reason = why === undefined ? "" : ` (skipped: ${why})`;
+const { why, unlessSkipped, reason } = testsWithBrowser();
 
 const browser = sharedBrowser();
 const scope = fileScope();

@@ -2,22 +2,19 @@ import { once } from "node:events";
 import { createServer, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-import test from "ava";
 import type { CDPSession } from "playwright-core";
 
 import type { Change } from "../../src/view/api.js";
-import { openTab, whyNoChromium } from "../support/browser.js";
+import { openTab } from "../support/browser.js";
 import { at, nodeInfo, runId, taskInfo, workerTaskInfo, workflowStart } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
 import type { Scope } from "../support/scope.js";
 import { Service } from "../support/service.js";
-import { sharedBrowser } from "../support/shared-browser.js";
+import { sharedBrowser, testsWithBrowser } from "../support/shared-browser.js";
 import { startView } from "../support/view.js";
 import { waitUntil, within } from "../support/wait.js";
 
-const why = whyNoChromium();
-const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
-const reason = why === undefined ? "" : ` (skipped: ${why})`;
+const { unlessSkipped, reason } = testsWithBrowser();
 
 /** So many updates of a page; `npm run test:page` makes them 10,000. */
 const updates = Number(process.env["PARSL_COLLECTOR_TEST_PAGE_UPDATES"] ?? 60);

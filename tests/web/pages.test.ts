@@ -1,16 +1,14 @@
 import test from "ava";
 import type { Page } from "playwright-core";
 
-import { axeFindings, openTab, whyNoChromium } from "../support/browser.js";
+import { axeFindings, openTab } from "../support/browser.js";
 import { openDatabase } from "../support/database.js";
 import { fileScope } from "../support/file-scope.js";
 import { goldenDatabase, goldenRows } from "../support/golden.js";
-import { sharedBrowser } from "../support/shared-browser.js";
+import { sharedBrowser, testsWithBrowser } from "../support/shared-browser.js";
 import { startView } from "../support/view.js";
 
-const why = whyNoChromium();
-const unlessSkipped = why === undefined ? test.serial : test.serial.skip;
-const reason = why === undefined ? "" : ` (skipped: ${why})`;
+const { why, unlessSkipped, reason } = testsWithBrowser();
 
 const browser = sharedBrowser();
 const scope = fileScope();

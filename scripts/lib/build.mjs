@@ -31,7 +31,7 @@ export async function compile() {
 }
 
 function hashOfSources() {
-  return hashOf({ paths: [...folders, "tsconfig.json", "package-lock.json"] });
+  return hashOf({ paths: [...folders, "scripts/lib/web.mjs", "tsconfig.json", "package-lock.json"] });
 }
 
 /** The compiler leaves what it made of a file that is gone, and a test that is gone would still run. */

@@ -19,7 +19,10 @@ const status = await python(join("demo", "workflow.py"), directory);
 if (status !== 0 && status !== 130) process.exit(status);
 await python(join("demo", "summary.py"), database);
 console.log(`\nThe database is ${fromHere(database)}: Parsl's own tables, for SQL, pandas and Parsl's own viewer:
-  ${fromHere(join(venvBin, "parsl-visualize"))} sqlite:///${database}`);
+  ${fromHere(join(venvBin, "parsl-visualize"))} sqlite:///${database}
+In a browser, and why tasks failed:
+  npx parsl-collector view ${fromHere(database)}
+  npx parsl-collector why --database ${fromHere(database)}`);
 process.exitCode = status;
 
 /** A path as short as it can be said in the folder that the user is in. */

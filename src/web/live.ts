@@ -16,7 +16,7 @@ export class Live {
   readonly #queries: QueryClient;
   readonly #listeners = new Set<() => void>();
   readonly #changed = new Set<string>();
-  /** Something was missed, so anything may have changed. */
+  /** Anything may have changed. */
   #everything = false;
   #updating = false;
   #state: LiveState = "live";
@@ -44,14 +44,12 @@ export class Live {
     const source = new EventSource("/api/events");
     source.addEventListener("open", () => {
       if (this.#state === "reconnecting") this.#become("live");
-      // The first time too: nobody told of changes since the answers that the page has.
-      this.#everything = true;
-      void this.#update();
     });
     source.addEventListener("change", ({ data }: MessageEvent<string>) => {
       const change = JSON.parse(data) as Change;
       for (const run of change.runs) this.#changed.add(run);
-      // Something that is no run's was committed, as the last word of a sender: it may complete any.
+      // Of no run: what a new stream says first, and nobody told what changed before it; or something was committed that
+      // is no run's, as the last word of a sender, which may complete any.
       if (change.runs.length === 0) this.#everything = true;
       this.indexed(change.indexed);
       void this.#update();

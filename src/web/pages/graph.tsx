@@ -39,7 +39,7 @@ export default function Graph({ runId }: { readonly runId: string }): JSX.Elemen
             <input
               type="radio"
               name="level"
-              checked={graph.data?.level === one}
+              checked={(level ?? graph.data?.level) === one}
               disabled={one === "task" && tooMany}
               onChange={() => setParameters({ level: one })}
             />

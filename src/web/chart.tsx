@@ -60,8 +60,9 @@ export function Chart({
   const colors = useColors();
 
   useEffect(() => {
-    if (box.current === null) return;
-    const made = init(box.current);
+    const place = box.current;
+    if (place === null) return;
+    const made = init(place);
     made.on("click", (event) => heard.current.onClick?.(event));
     made.on("datazoom", () => {
       const [zoom] = made.getOption()["dataZoom"] as { startValue: number; endValue: number }[];
@@ -71,8 +72,11 @@ export function Chart({
       made.group = group;
       connect(group);
     }
-    const observer = new ResizeObserver(() => made.resize());
-    observer.observe(box.current);
+    const observer = new ResizeObserver(() => {
+      // It has no size while React hides it, until the next page's code is there; a graph cannot be drawn so.
+      if (place.clientWidth > 0) made.resize();
+    });
+    observer.observe(place);
     chart.current = made;
     if (instance !== undefined) instance.current = made;
     return () => {

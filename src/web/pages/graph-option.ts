@@ -38,8 +38,8 @@ export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChar
         roam: true,
         scaleLimit: { min: 0.5, max: 40 },
         // Of the nodes' centres.
-        width: `${String((100 * (layout.width - shape.width) * across) / drawnWidth)}%`,
-        height: `${String((100 * (layout.height - shape.height) * down) / drawnHeight)}%`,
+        width: `${String((100 * extent((layout.width - shape.width) * across)) / drawnWidth)}%`,
+        height: `${String((100 * extent((layout.height - shape.height) * down)) / drawnHeight)}%`,
         ...{ left: "center", top: "middle", preserveAspect: "contain" },
         // A box is its label: arrows end at the symbol, which is as high as the box, and round.
         symbol: "circle",
@@ -105,6 +105,12 @@ export function graphOption(graph: Graph, layout: Layout, colors: Colors): EChar
       },
     ],
   };
+}
+
+/** In px: ECharts takes centres that are all on one line to be 2 apart across it, and draws nothing where they are given no
+ *  room. */
+function extent(length: number): number {
+  return length === 0 ? 2 : length;
 }
 
 /** In px, of two lines. */

@@ -71,6 +71,20 @@ export const previous = { placeholderData: keepPreviousData };
 export interface Query<T> {
   readonly queryKey: readonly unknown[];
   readonly queryFn: (context: { readonly signal: AbortSignal }) => Promise<T>;
+  /** Until it is asked again though nothing was committed, in ms. */
+  readonly refetchInterval?: (query: { readonly state: { readonly data: T | undefined } }) => number | false;
+}
+
+/** How often what is still open about a run is asked again, in ms: whether its driver is lost depends on the clock, and the
+ *  server reads the ledger once a second at most, so that its last word may have come just after. */
+const openMs = 5_000;
+
+/** How long after the end of a run last words of its senders may come, in ms. */
+const settledMs = 60_000;
+
+function isOpen({ completed, completeness }: RunSummary): boolean {
+  if (completeness === null || completeness.complete || completeness.state === "lost") return false;
+  return completed === null || Date.now() - completed < settledMs;
 }
 
 export interface TimeRange {
@@ -81,8 +95,14 @@ export interface TimeRange {
 /** The queries by their addresses. Keys of a run begin with ["run", RUN], so that news of it reach all of them. */
 export const queries = {
   source: (): Query<Source> => query(["source"], ["source"]),
-  runs: (): Query<readonly RunSummary[]> => query(["runs"], ["runs"]),
-  run: (runId: string): Query<RunDetail> => ofRun(runId, []),
+  runs: (): Query<readonly RunSummary[]> => ({
+    ...query<readonly RunSummary[]>(["runs"], ["runs"]),
+    refetchInterval: ({ state: { data } }) => (data?.some(isOpen) === true ? openMs : false),
+  }),
+  run: (runId: string): Query<RunDetail> => ({
+    ...ofRun<RunDetail>(runId, []),
+    refetchInterval: ({ state: { data } }) => (data !== undefined && isOpen(data) ? openMs : false),
+  }),
   timeline: (runId: string, range: TimeRange & { readonly points?: number } = {}): Query<Timeline> =>
     ofRun(runId, ["timeline"], range),
   tasks: (runId: string, parameters: Parameters): Query<TaskPage> => ofRun(runId, ["tasks"], parameters),

@@ -1,9 +1,11 @@
 import type { ExecutionContext } from "ava";
 import type { Page } from "playwright-core";
 
+import { nowMicros, timestampOf } from "../../src/model/time.js";
 import { openTab } from "../support/browser.js";
-import { at, runId, taskInfo, workerTaskInfo, workflowStart } from "../support/builders.js";
+import { at, runId, taskInfo, workerTaskInfo, workflowEnd, workflowStart } from "../support/builders.js";
 import { startCollector } from "../support/collector.js";
+import { newSenderId } from "../support/encoded.js";
 import { Service } from "../support/service.js";
 import { sharedBrowser, testsWithBrowser } from "../support/shared-browser.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
@@ -85,4 +87,22 @@ unlessSkipped(`a page of a run that has no task yet shows the first that comes${
   await page.getByRole("link", { name: "calibrate" }).waitFor();
 
   t.deepEqual(problems, []);
+});
+
+unlessSkipped(`a sender's last word right after another reaches the page${reason}`, async (t) => {
+  const collector = await startCollector(t);
+  const service = Service.connect(t, collector.address);
+  const { ready } = await startView(t, collector.database);
+  const { page } = await openTab(t, browser(), ready.url);
+  await page.getByText("The file has no run yet").waitFor();
+
+  const senderId = newSenderId();
+  await service.send([workflowStart(), workflowEnd({ timeCompleted: timestampOf(nowMicros()) })], {
+    senderId,
+  });
+  await page.getByText("2 messages so far").waitFor();
+  await service.send([], { senderId, first: 0, lastSequence: 2 });
+
+  await page.getByText("all 2 messages").waitFor();
+  t.pass();
 });

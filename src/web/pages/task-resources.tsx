@@ -38,6 +38,8 @@ const marginMs = 50;
 const rowPx = 20;
 /** Fewer points than this are marked. */
 const markedPoints = 60;
+/** More points than this are more than a chart has pixels. */
+const thinnedPoints = 2_000;
 /** A table of more rows is of use to nobody. */
 const tableRows = 500;
 
@@ -154,14 +156,20 @@ function Usage({
             ),
           ].join("\n"),
       },
-      dataZoom: [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "ctrl" }],
+      dataZoom: [
+        {
+          ...{ type: "inside", zoomOnMouseWheel: "ctrl" },
+          // Lines reach the edges; but many points must be thinned anew for each stretch, or it shows no more than all did.
+          filterMode: lines.some(({ points }) => points.length > thinnedPoints) ? "filter" : "none",
+        },
+      ],
       series: lines.map(({ name, points, since }, index) => ({
         id: name,
         name,
         type: "line",
         step: since === true ? "start" : false,
         showSymbol: points.length < markedPoints,
-        sampling: "lttb",
+        sampling: "lttb", // where there are more than pixels
         lineStyle: { width: 1.5, type: index % 2 === 0 ? "solid" : "dashed" },
         itemStyle: { color: colorOf(colors, index) },
         data: points.map(([at, value]) => [scale.place(at), value]),

@@ -30,16 +30,20 @@ interface Waiting extends Arrival {
   readonly reject: (error: CollectorError) => void;
 }
 
+/** Groups that the sink has at most, so that at full speed it never waits for the next. */
+const mostStoring = 2;
+
 /** Group commit: everything that arrives while one group is stored makes the next one. No timer: a lone
  *  envelope is stored at once, and under load groups grow by themselves. Knows neither gRPC nor SQL. */
 export class Batcher implements Inbox, AsyncDisposable {
   readonly #sink: Store;
   readonly #groupBytes: number;
   readonly #queued: WaterLevel;
-  /** The sink takes one call at a time. */
-  readonly #calls = new PQueue({ concurrency: 1 });
+  readonly #calls = new PQueue({ concurrency: mostStoring });
   #waiting: Waiting[] = [];
-  #storing = false;
+  #waitingBytes = 0;
+  /** Groups that the sink has. */
+  #storing = 0;
   /** Settles with the envelope that was accepted last. */
   #lastSettled: Promise<unknown> = Promise.resolve();
   #refusal: CollectorError | undefined;
@@ -67,6 +71,7 @@ export class Batcher implements Inbox, AsyncDisposable {
     this.#queued.add(envelope.byteLength);
     const { promise, resolve, reject } = Promise.withResolvers<Acknowledgement>();
     this.#waiting.push({ envelope, radio, principal, resolve, reject });
+    this.#waitingBytes += envelope.byteLength;
     this.#lastSettled = promise.catch(() => undefined);
     this.#storeNext();
     return promise;
@@ -96,13 +101,15 @@ export class Batcher implements Inbox, AsyncDisposable {
   }
 
   #storeNext(): void {
-    if (this.#storing || this.#waiting.length === 0) return;
-    this.#storing = true;
-    void this.#calls.add(() => this.#storeGroup());
+    // While the sink has one, the next goes to it only when it is full: smaller ones cost more each.
+    const isDue = this.#storing === 0 ? this.#waiting.length > 0 : this.#waitingBytes > this.#groupBytes;
+    if (!isDue || this.#storing === mostStoring) return;
+    this.#storing += 1;
+    const group = this.#takeGroup();
+    void this.#calls.add(() => this.#storeGroup(group));
   }
 
-  async #storeGroup(): Promise<void> {
-    const group = this.#takeGroup();
+  async #storeGroup(group: readonly Waiting[]): Promise<void> {
     try {
       const outcomes = await this.#sink.store(group);
       faultPoint("batcher: before acknowledgement");
@@ -126,7 +133,7 @@ export class Batcher implements Inbox, AsyncDisposable {
       this.#refuse(error);
     } finally {
       this.#queued.remove(group.reduce((sum, { envelope }) => sum + envelope.byteLength, 0));
-      this.#storing = false;
+      this.#storing -= 1;
       this.#storeNext();
     }
   }
@@ -139,6 +146,7 @@ export class Batcher implements Inbox, AsyncDisposable {
       bytes += envelope.byteLength;
       count += 1;
     }
+    this.#waitingBytes -= bytes;
     return this.#waiting.splice(0, count);
   }
 
@@ -146,6 +154,7 @@ export class Batcher implements Inbox, AsyncDisposable {
     this.#refusal = error;
     const left = this.#waiting;
     this.#waiting = [];
+    this.#waitingBytes = 0;
     for (const { envelope, reject } of left) {
       this.#queued.remove(envelope.byteLength);
       reject(error);

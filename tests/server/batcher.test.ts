@@ -17,20 +17,19 @@ interface Call {
 class RecordingSink implements Store {
   readonly calls: Call[] = [];
   #called = Promise.withResolvers<void>();
-  #storing = false;
+  #storing = 0;
 
   store(arrivals: readonly Arrival[]): Promise<readonly Outcome[]> {
-    if (this.#storing) throw new Error("the sink was called while it stored");
-    this.#storing = true;
+    this.#storing += 1;
     const group = arrivals.map(({ envelope }) => envelope);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Outcome[]>();
     this.calls.push({ group, finish: (outcomes) => resolve(outcomes ?? group.map(stored)), fail: reject });
     this.#called.resolve();
-    return promise.finally(() => (this.#storing = false));
+    return promise.finally(() => (this.#storing -= 1));
   }
 
   status(): Promise<SinkStatus> {
-    if (this.#storing) throw new Error("the sink was called while it stored");
+    if (this.#storing > 0) throw new Error("the sink was asked before it had stored");
     return Promise.resolve({ total: noCounts, senders: [], runs: [] });
   }
 
@@ -102,6 +101,20 @@ test("a group ends before the envelope that would make it larger than its bytes"
   await Promise.all(accepted);
 
   t.deepEqual(sink.calls.map(contents), [[1], [2, 3], [4], [5], [6]]);
+});
+
+test("the sink has a second group before it asks, when that is full, and no third", async (t) => {
+  const sink = new RecordingSink();
+  const batcher = new Batcher(sink, { groupBytes: 2 });
+
+  const accepted = [1, 2, 3].map((content) => batcher.accept(envelope(content), "grpc"));
+  t.deepEqual(sink.calls.map(contents), [[1]], "two envelopes wait: they fill a group, and another may fit");
+  accepted.push(...[4, 5, 6].map((content) => batcher.accept(envelope(content), "grpc")));
+  t.deepEqual(sink.calls.map(contents), [[1], [2, 3]]);
+
+  for (const index of [0, 1, 2, 3]) (await sink.call(index)).finish();
+  await Promise.all(accepted);
+  t.deepEqual(sink.calls.map(contents), [[1], [2, 3], [4, 5], [6]]);
 });
 
 test("envelopes are answered in the order in which they came", async (t) => {
@@ -193,7 +206,7 @@ test("disposing stores what was accepted, then refuses more as something to try 
 
 test("giving up rejects what is not being stored, says how many, and makes room", async (t) => {
   const sink = new RecordingSink();
-  const batcher = new Batcher(sink, { groupBytes: 1, highWaterBytes: 2, lowWaterBytes: 1 });
+  const batcher = new Batcher(sink, { groupBytes: 10, highWaterBytes: 2, lowWaterBytes: 1 });
 
   const accepted = [1, 2, 3].map((content) => batcher.accept(envelope(content), "grpc"));
   const call = await sink.call(0);

@@ -33,7 +33,8 @@ export interface Losses {
   readonly lost: number;
 }
 
-/** What takes groups, and knows what became of them. One call at a time: the next comes after the last has settled. */
+/** What takes groups, and knows what became of them. Calls are carried out one after the
+ *  other, in their order. */
 export interface Store {
   /** Stores a group of encoded envelopes atomically with the ledger, and says what became of each, in
    *  their order. A sequence that the ledger has already changes nothing. A message that cannot be stored

@@ -17,7 +17,7 @@ const openPatienceMs = 2_000;
  *  no more CPU, down to this; at half of it the thread takes 4 % more. */
 const maxYoungGenerationSizeMb = 6;
 
-/** Memory that both threads have for one group, in bytes; a larger one (one large message, say) gets its own. A buffer that
+/** Memory that both threads have for a group, in bytes; a larger one (one large message, say) gets its own. A buffer that
  *  were made for each group and handed over would be garbage of the thread, which seldom collects any: 20 MiB at full
  *  speed. */
 const packedBytes = 2 * 1024 * 1024;
@@ -50,8 +50,8 @@ export class WriterSink implements Sink {
   /** Of the database, for people. */
   readonly #name: string;
   readonly #ended: Promise<void>;
-  /** Of the group that the thread has now: it is given one at a time. */
-  readonly #memory = new SharedArrayBuffer(packedBytes);
+  /** That no group is in now: as many as the thread ever had at a time. */
+  readonly #memories: SharedArrayBuffer[] = [];
   /** Calls that the thread has not yet answered, in order. */
   readonly #calls: { resolve: (answer: Report) => void; reject: (error: CollectorError) => void }[] = [];
   #blockedReason: string | undefined;
@@ -134,7 +134,7 @@ export class WriterSink implements Sink {
 
   async store(group: readonly Arrival[]): Promise<readonly Outcome[]> {
     const bytes = group.reduce((sum, { envelope }) => sum + envelope.byteLength, 0);
-    const memory = bytes <= packedBytes ? this.#memory : new SharedArrayBuffer(bytes);
+    const memory = this.#memoryFor(bytes);
     const packed = new Uint8Array(memory, 0, bytes);
     let at = 0;
     for (const { envelope } of group) {
@@ -147,6 +147,7 @@ export class WriterSink implements Sink {
       ? group.map(({ principal }) => principal)
       : undefined;
     const answer = await this.#call({ store: { packed, lengths, radios, principals } });
+    if (memory.byteLength === packedBytes) this.#memories.push(memory);
     if ("stored" in answer) {
       this.log.committed();
       return answer.stored;
@@ -211,6 +212,11 @@ export class WriterSink implements Sink {
     this.#calls.push({ resolve: answer, reject });
     this.#worker.postMessage(call);
     return promise;
+  }
+
+  #memoryFor(bytes: number): SharedArrayBuffer {
+    if (bytes > packedBytes) return new SharedArrayBuffer(bytes);
+    return this.#memories.pop() ?? new SharedArrayBuffer(packedBytes);
   }
 
   #block(reason: string | undefined): void {

@@ -1,7 +1,6 @@
 import { once } from "node:events";
 
 import {
-  addAdminServicesToServer,
   Metadata,
   Server,
   setLogger,
@@ -13,14 +12,11 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
-import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation, protoPath as healthProtoPath } from "grpc-health-check";
+import { HealthImplementation } from "grpc-health-check";
 
 import { CollectorError, reasonOf, type ErrorCode } from "../../base/errors.js";
 import type { Logger } from "../../base/logger.js";
 import type { WaterLevel } from "../../base/water-level.js";
-import { descriptorSet } from "../../gen/descriptors.js";
 import {
   CollectorServiceService,
   type GetStatusRequest,
@@ -114,7 +110,10 @@ export async function openGrpcReceiver(
   const toLog = (text: string): void => logger.debug({ text }, "grpc-js");
   setLogger({ error: toLog, info: toLog, debug: toLog });
   const receiver = new GrpcReceiver(options, inbox, sources, logger);
-  if (options.introspection === true) receiver.addIntrospection();
+  if (options.introspection === true) {
+    const { addIntrospection } = await import("./introspection.js"); // with 0.1 s of what few ask for
+    receiver.addServices(addIntrospection);
+  }
   await receiver.listen(options);
   return receiver;
 }
@@ -174,12 +173,9 @@ export class GrpcReceiver implements RadioReceiver {
     this.#health.addToServer(this.#server);
   }
 
-  addIntrospection(): void {
-    new ReflectionService({
-      ...loadFileDescriptorSetFromBuffer(Buffer.from(descriptorSet, "base64")),
-      ...loadSync(healthProtoPath),
-    }).addToServer(this.#server);
-    addAdminServicesToServer(this.#server); // channelz
+  /** Before it listens. */
+  addServices(add: (server: Server) => void): void {
+    add(this.#server);
   }
 
   get address(): string {

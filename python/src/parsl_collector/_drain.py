@@ -44,8 +44,9 @@ HEARTBEAT_S = 30.0
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
 
-OTHERS_QUIET_S = 1.0
-"""At the end of a run, streams of other senders are waited for until nothing has come for so long."""
+OTHERS_QUIET_S = 2.0
+"""At the end of a run, streams of other senders are waited for until nothing has come for so long: longer
+than an agent without workers stays before it says its last word (`_agent.IDLE_S`)."""
 
 OTHERS_TIMEOUT_S = 10.0
 """And so long at most."""

@@ -34,6 +34,7 @@ function padded(value: number, digits: number): string {
 }
 
 const twoDigits = Array.from({ length: 60 }, (_, n) => padded(n, 2));
+const threeDigits = Array.from({ length: 1000 }, (_, n) => padded(n, 3));
 
 /** Civil date of a day since 1970 as text. Dates repeat from row to row, so the last one is kept. */
 let keptDay = NaN;
@@ -47,15 +48,27 @@ function dateText(day: number): string {
   return keptDate;
 }
 
+/** A second as text, up to the point. One after the other is mostly of the same, so the last one is kept. */
+let keptSecond = NaN;
+let keptText = "";
+function secondText(seconds: number): string {
+  if (seconds !== keptSecond) {
+    const day = Math.floor(seconds / secondsPerDay);
+    const inDay = seconds - day * secondsPerDay;
+    const hours = twoDigits[Math.floor(inDay / 3600)] ?? "";
+    const minutes = twoDigits[Math.floor(inDay / 60) % 60] ?? "";
+    keptText = `${dateText(day)} ${hours}:${minutes}:${twoDigits[inDay % 60] ?? ""}.`;
+    keptSecond = seconds;
+  }
+  return keptText;
+}
+
 /** Parsl's form of a time, `YYYY-MM-DD HH:MM:SS.ffffff`, of a naive time counted from 1970. */
 function naiveText(micros: number): string {
   const seconds = Math.floor(micros / microsPerSecond);
   const fraction = micros - seconds * microsPerSecond;
-  const day = Math.floor(seconds / secondsPerDay);
-  const inDay = seconds - day * secondsPerDay;
-  const hours = twoDigits[Math.floor(inDay / 3600)] ?? "";
-  const minutes = twoDigits[Math.floor(inDay / 60) % 60] ?? "";
-  return `${dateText(day)} ${hours}:${minutes}:${twoDigits[inDay % 60] ?? ""}.${padded(fraction, 6)}`;
+  const millis = Math.floor(fraction / 1000);
+  return secondText(seconds) + (threeDigits[millis] ?? "") + (threeDigits[fraction - millis * 1000] ?? "");
 }
 
 /** Offsets change at quarter hours of UTC at the finest, and asking Date for one costs as much as all the

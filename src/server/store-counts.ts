@@ -42,6 +42,15 @@ export class StoreCounts {
   readonly #radioPlaces: ReadonlyMap<string, number>;
   /** Messages of the group that is not yet committed, as in `#messages`. */
   readonly #pending: Float64Array;
+  /** Most messages are counted where the one before was. */
+  #lastPlace:
+    | {
+        readonly radio: string;
+        readonly kind: string;
+        readonly outcome: MessageOutcome;
+        readonly place: number;
+      }
+    | undefined;
   /** The times of those that are new rows, in microseconds since 1970. */
   #pendingTimes: number[] = [];
 
@@ -129,9 +138,13 @@ export class StoreCounts {
   }
 
   #place(radio: string, kind: string, outcome: MessageOutcome): number {
+    const last = this.#lastPlace;
+    if (radio === last?.radio && kind === last.kind && outcome === last.outcome) return last.place;
     const radioPlace = this.#radioPlaces.get(radio) ?? this.#radioPlaces.get(otherRadio) ?? 0;
     const kindPlace = kindPlaces.get(kind) ?? kinds.length - 1;
-    return radioPlace + kindPlace * outcomes.length + outcomes.indexOf(outcome);
+    const place = radioPlace + kindPlace * outcomes.length + outcomes.indexOf(outcome);
+    this.#lastPlace = { radio, kind, outcome, place };
+    return place;
   }
 }
 

@@ -46,6 +46,20 @@ export function StateLabel({ state }: { readonly state: TaskState }): JSX.Elemen
   );
 }
 
+/** The same where React does not draw. */
+export function stateElement(state: TaskState): HTMLElement {
+  const { label, symbol, meaning } = states[state];
+  const name = document.createElement("span");
+  name.className = "state";
+  name.style.setProperty("--state", `var(--state-${state})`);
+  name.title = `${state}: ${meaning}`;
+  const sign = document.createElement("span");
+  sign.ariaHidden = "true";
+  sign.textContent = symbol;
+  name.append(sign, label);
+  return name;
+}
+
 type Counts = Readonly<Partial<Record<TaskState, number>>>;
 
 /** How many tasks are in each state, as shares of a bar; in words for those who do not see it. */

@@ -10,10 +10,6 @@ export interface Heard {
   readonly problem?: string;
 }
 
-/** React keeps, for each cell whose value stays, all refreshes of it until the cell is drawn anew: after so many of them
- *  the cells are, or a page that is open overnight would grow. */
-const redrawAfter = 50;
-
 /** Feeds the grid with the tasks of a run that match, a block at a time, as it scrolls to them. The server filters, sorts
  *  and searches; nothing is kept here. */
 export class TaskRows implements IDatasource {
@@ -23,7 +19,6 @@ export class TaskRows implements IDatasource {
   readonly #destroyed = new AbortController();
   #total: number | undefined;
   #asked = 0;
-  #refreshes = 0;
   #whenAnswered: (() => void)[] = [];
 
   constructor(runId: string, filters: Parameters, hear: (heard: Heard) => void) {
@@ -62,8 +57,6 @@ export class TaskRows implements IDatasource {
       if (total === 0) return;
     }
     const answered = new Promise<void>((resolve) => this.#whenAnswered.push(resolve));
-    this.#refreshes += 1;
-    if (this.#refreshes % redrawAfter === 0) api.redrawRows();
     api.refreshInfiniteCache();
     await answered;
   }

@@ -2,8 +2,8 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import {
   CellStyleModule,
   ColumnApiModule,
+  createGrid,
   InfiniteRowModelModule,
-  RenderApiModule,
   RowApiModule,
   RowSelectionModule,
   ScrollApiModule,
@@ -12,18 +12,19 @@ import {
   type ColDef,
   type FirstDataRenderedEvent,
   type GridApi,
+  type GridOptions,
+  type ICellRendererParams,
   type SortChangedEvent,
 } from "ag-grid-community";
-import { AgGridReact, type CustomCellRendererProps } from "ag-grid-react";
 import { useEffect, useMemo, useRef, useState, type JSX } from "react";
-import { Link, useLocation, useSearchParams } from "wouter";
+import { useLocation, useSearchParams } from "wouter";
 
 import type { TaskColumn, TaskRow } from "../../view/api.js";
 import { taskAddress } from "../addresses.js";
 import { queries } from "../api.js";
 import { count, counted, duration, type Zone } from "../format.js";
 import { Page, useZone } from "../page.js";
-import { StateLabel } from "../states.js";
+import { stateElement } from "../states.js";
 import { filters, TaskFilters } from "./task-filters.js";
 import { TaskRows, type Heard } from "./task-rows.js";
 
@@ -31,7 +32,6 @@ const modules = [
   CellStyleModule,
   ColumnApiModule,
   InfiniteRowModelModule,
-  RenderApiModule,
   RowApiModule,
   RowSelectionModule,
   ScrollApiModule,
@@ -60,7 +60,8 @@ export default function Tasks({ runId }: { readonly runId: string }): JSX.Elemen
   const [parameters, setParameters] = useSearchParams();
   const { data: run } = useQuery(queries.run(runId));
   const [heard, setHeard] = useState<Heard>({});
-  const grid = useRef<AgGridReact<TaskRow>>(null);
+  const place = useRef<HTMLDivElement>(null);
+  const grid = useRef<GridApi<TaskRow>>(undefined);
 
   const asked = new URLSearchParams(
     filters.flatMap((name) => parameters.getAll(name).map((value) => [name, value])),
@@ -80,20 +81,14 @@ export default function Tasks({ runId }: { readonly runId: string }): JSX.Elemen
   useQuery({
     queryKey: ["run", runId, "rows that the grid shows"],
     queryFn: async () => {
-      if (grid.current?.api !== undefined) await rows.refresh(grid.current.api);
+      if (grid.current !== undefined) await rows.refresh(grid.current);
       return null;
     },
     placeholderData: keepPreviousData,
   });
 
-  const columns = useMemo(() => columnsOf(runId, zone), [runId, zone]);
   const sort = parameters.get("sort");
   const order = parameters.get("order") === "desc" ? "desc" : "asc";
-  const [initialSort] = useState({ sort, order } as const);
-  useEffect(() => {
-    const api = grid.current?.api;
-    if (api !== undefined && !isSortedBy(api, sort, order)) sortBy(api, sort, order);
-  }, [sort, order]);
 
   function sorted({ api }: SortChangedEvent<TaskRow>): void {
     if (isSortedBy(api, sort, order)) return;
@@ -114,6 +109,37 @@ export default function Tasks({ runId }: { readonly runId: string }): JSX.Elemen
     history.replaceState({ row: index }, ""); // whoever comes back finds it where it was
     navigate(taskAddress(runId, row.task));
   }
+
+  const latest = useRef({ sorted, open, navigate });
+  latest.current = { sorted, open, navigate };
+
+  useEffect(() => {
+    if (place.current === null) return;
+    const api = createGrid<TaskRow>(
+      place.current,
+      {
+        ...gridOptions,
+        columnDefs: columnsOf(runId, zone, (address) => latest.current.navigate(address)),
+        onSortChanged: (event) => latest.current.sorted(event),
+        onCellKeyDown: (event) => {
+          const { data, rowIndex } = event as CellKeyDownEvent<TaskRow>;
+          if ((event.event as KeyboardEvent | null)?.key === "Enter") latest.current.open(data, rowIndex);
+        },
+        onRowDoubleClicked: ({ data, rowIndex }) => latest.current.open(data, rowIndex),
+      },
+      { modules },
+    );
+    grid.current = api;
+    return () => {
+      grid.current = undefined;
+      api.destroy();
+    };
+  }, [runId, zone]);
+  useEffect(() => {
+    if (grid.current !== undefined && !isSortedBy(grid.current, sort, order))
+      sortBy(grid.current, sort, order);
+  }, [sort, order]);
+  useEffect(() => grid.current?.setGridOption("datasource", rows), [rows]);
 
   return (
     <Page title="Tasks" of={run?.workflow ?? undefined}>
@@ -139,36 +165,7 @@ export default function Tasks({ runId }: { readonly runId: string }): JSX.Elemen
           {heard.problem}
         </p>
       )}
-      <div className="grid">
-        <AgGridReact<TaskRow>
-          ref={grid}
-          modules={modules}
-          theme={theme}
-          rowModelType="infinite"
-          datasource={rows}
-          cacheBlockSize={blockRows}
-          maxBlocksInCache={blocksHeld}
-          maxConcurrentDatasourceRequests={2}
-          blockLoadDebounceMillis={40} // while the scroll bar is dragged, blocks fly by that nobody sees
-          infiniteInitialRowCount={Math.max(heard.total ?? 1, 1)} // of none the grid would ask for no row at all
-          getRowId={({ data }) => String(data.task)}
-          columnDefs={columns}
-          defaultColDef={columnDefaults}
-          suppressMultiSort
-          suppressCellFocus={false}
-          rowSelection={selection}
-          animateRows={false}
-          noRowsOverlayComponent={NoRows}
-          onGridReady={({ api }) => sortBy(api, initialSort.sort, initialSort.order)}
-          onSortChanged={sorted}
-          onCellKeyDown={(event) => {
-            const { data, rowIndex } = event as CellKeyDownEvent<TaskRow>;
-            if ((event.event as KeyboardEvent | null)?.key === "Enter") open(data, rowIndex);
-          }}
-          onRowDoubleClicked={({ data, rowIndex }) => open(data, rowIndex)}
-          onFirstDataRendered={restorePosition}
-        />
-      </div>
+      <div className="grid" ref={place} />
       <p className="muted">
         Arrow keys move, Enter opens the task. A column&rsquo;s head sorts, with Enter too.
       </p>
@@ -176,10 +173,25 @@ export default function Tasks({ runId }: { readonly runId: string }): JSX.Elemen
   );
 }
 
-const columnDefaults: ColDef<TaskRow> = { sortable: true, resizable: true, suppressHeaderMenuButton: true };
-const selection = { mode: "singleRow", checkboxes: false, enableClickSelection: true } as const;
+/** The grid is AG Grid's own, not its React component: React keeps, for each part of that whose state stays as it is, all
+ *  refreshes until it is drawn anew, so that a page that is open overnight would grow. */
+const gridOptions: GridOptions<TaskRow> = {
+  theme,
+  rowModelType: "infinite",
+  cacheBlockSize: blockRows,
+  maxBlocksInCache: blocksHeld,
+  maxConcurrentDatasourceRequests: 2,
+  blockLoadDebounceMillis: 40, // while the scroll bar is dragged, blocks fly by that nobody sees
+  getRowId: ({ data }) => String(data.task),
+  defaultColDef: { sortable: true, resizable: true, suppressHeaderMenuButton: true },
+  suppressMultiSort: true,
+  rowSelection: { mode: "singleRow", checkboxes: false, enableClickSelection: true },
+  animateRows: false,
+  overlayNoRowsTemplate: "<span>No task matches.</span>",
+  onFirstDataRendered: restorePosition,
+};
 
-function columnsOf(runId: string, zone: Zone): ColDef<TaskRow>[] {
+function columnsOf(runId: string, zone: Zone, navigate: (address: string) => void): ColDef<TaskRow>[] {
   const column = (field: TaskColumn, headerName: string, more: ColDef<TaskRow>): ColDef<TaskRow> => ({
     field,
     colId: field,
@@ -193,9 +205,17 @@ function columnsOf(runId: string, zone: Zone): ColDef<TaskRow>[] {
     });
   const number = { type: "rightAligned" };
   return [
-    column("task", "Task", { width: 90, ...number, cellRenderer: TaskCell, cellRendererParams: { runId } }),
+    column("task", "Task", {
+      ...{ width: 90, ...number },
+      cellRenderer: ({ data }: ICellRendererParams<TaskRow>) =>
+        data === undefined ? "…" : linkTo(taskAddress(runId, data.task), String(data.task), navigate),
+    }),
     column("app", "App", { width: 160 }),
-    column("state", "State", { width: 155, cellRenderer: StateCell }),
+    column("state", "State", {
+      width: 155,
+      cellRenderer: ({ data }: ICellRendererParams<TaskRow>) =>
+        data === undefined ? "" : stateElement(data.state),
+    }),
     column("seconds", "Took", {
       width: 100,
       ...number,
@@ -212,24 +232,18 @@ function columnsOf(runId: string, zone: Zone): ColDef<TaskRow>[] {
   ];
 }
 
-function TaskCell({
-  data,
-  runId,
-}: CustomCellRendererProps<TaskRow> & { readonly runId: string }): JSX.Element {
-  if (data === undefined) return <>…</>;
-  return (
-    <Link href={taskAddress(runId, data.task)} tabIndex={-1}>
-      {String(data.task)}
-    </Link>
-  );
-}
-
-function StateCell({ data }: CustomCellRendererProps<TaskRow>): JSX.Element | null {
-  return data === undefined ? null : <StateLabel state={data.state} />;
-}
-
-function NoRows(): JSX.Element {
-  return <>No task matches.</>;
+/** A link that is followed within the page, unless a key says where else. */
+function linkTo(address: string, text: string, navigate: (address: string) => void): HTMLElement {
+  const link = document.createElement("a");
+  link.href = address;
+  link.tabIndex = -1;
+  link.textContent = text;
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button !== 0) return;
+    event.preventDefault();
+    navigate(address);
+  });
+  return link;
 }
 
 function isSortedBy(api: GridApi<TaskRow>, sort: string | null, order: "asc" | "desc"): boolean {

@@ -1,30 +1,25 @@
-import { createRequire } from "node:module";
-
 import { pino, type Logger as PinoLogger } from "pino";
-import type { PinoPretty } from "pino-pretty";
 
 export type Logger = PinoLogger;
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** Loaded only where somebody looks: it takes a tenth of an agent's start. */
+const pretty = process.stderr.isTTY ? await import("pino-pretty") : undefined;
+
 /** Logs to stderr, for a person on a terminal and as JSON lines otherwise. stdout is for data. */
 export function openLogger(level: LogLevel): Logger {
-  const stderr = process.stderr.isTTY
-    ? loadPinoPretty()({
-        destination: 2,
-        sync: true,
-        ignore: "pid,hostname",
-        colorize: (process.env["NO_COLOR"] ?? "") === "", // as no-color.org has it
-      })
-    : pino.destination({ dest: 2, sync: true });
+  const stderr =
+    pretty === undefined
+      ? pino.destination({ dest: 2, sync: true })
+      : pretty.PinoPretty({
+          destination: 2,
+          sync: true,
+          ignore: "pid,hostname",
+          colorize: (process.env["NO_COLOR"] ?? "") === "", // as no-color.org has it
+        });
   return pino({ level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, stderr);
-}
-
-/** Loads it only where somebody looks: it takes a tenth of an agent's start. */
-function loadPinoPretty(): typeof PinoPretty {
-  return (createRequire(import.meta.url)("pino-pretty") as { readonly PinoPretty: typeof PinoPretty })
-    .PinoPretty;
 }
 
 /** Lets a signal turn the lines of level debug on while the program runs, and off again. */

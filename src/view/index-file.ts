@@ -18,9 +18,8 @@ export function taskOfKey(key: number): number {
 
 export const momentColumns = [...taskStates.map((state) => `"${state}"`), "ended", "busy"];
 
-/** By what a page of tasks may be sorted: columns of the table of tasks, but for "task", which is its key. */
-export const taskColumns = [
-  "task",
+/** What the table of tasks tells of each, beside its key. */
+export const toldColumns = [
   "app",
   "state",
   "executor",
@@ -33,6 +32,9 @@ export const taskColumns = [
   "tries",
   "failure",
 ] as const satisfies readonly TaskColumn[];
+
+/** By what a page of tasks may be sorted. */
+export const taskColumns = ["task", ...toldColumns] as const satisfies readonly TaskColumn[];
 
 /** Times in ms since 1970. A word that is not known is '', so that sorting has a place for it. */
 const schema = `
@@ -90,7 +92,7 @@ export function openIndexForReading(path: string): Database.Database {
 
 /** Makes what sorting many tasks wants; late, for it is slow to keep while they come in. */
 export function addSortIndexes(index: Database.Database): void {
-  for (const column of taskColumns.filter((column) => column !== "task"))
+  for (const column of toldColumns)
     index.exec(`CREATE INDEX IF NOT EXISTS task_${column} ON task (run, ${column})`);
   index.exec("CREATE INDEX IF NOT EXISTS attempt_seconds ON attempt (run, app, seconds)");
 }

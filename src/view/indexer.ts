@@ -3,7 +3,7 @@ import type Database from "better-sqlite3";
 import { localTimes } from "../model/local-time.js";
 import type { Indexed } from "./api.js";
 import { Changes } from "./changes.js";
-import { addSortIndexes, clearIndex, taskKey, wordKinds, type WordKind } from "./index-file.js";
+import { addSortIndexes, clearIndex, taskKey, toldColumns, wordKinds, type WordKind } from "./index-file.js";
 import type { Source } from "./source.js";
 import { codeOf, historyOf, isEnd, stateCode, type Said } from "./states.js";
 
@@ -96,17 +96,7 @@ interface Touched {
 const entryColumns = [
   "id",
   "run",
-  "app",
-  "state",
-  "executor",
-  "block",
-  "host",
-  "submitted",
-  "began",
-  "ended",
-  "seconds",
-  "tries",
-  "failure",
+  ...toldColumns,
   "read_at",
   "said",
 ] as const satisfies readonly (keyof TaskEntry)[];

@@ -5,7 +5,7 @@ import { Option, type Command } from "commander";
 import { Agent } from "../agent/agent.js";
 import { systemClock } from "../base/clock.js";
 import { reasonOf } from "../base/errors.js";
-import type { HttpEndpoint } from "../base/http-endpoint.js";
+import { HttpEndpoint } from "../base/http-endpoint.js";
 import { logLevels, openLogger, toggleDebugBy, type LogLevel } from "../base/logger.js";
 import { radios } from "../radios/built-in.js";
 import { defaultFallbackAfterMs } from "../radios/fallback.js";
@@ -163,12 +163,9 @@ async function runAgent(options: AgentCommandOptions, command: Command): Promise
   process.exit(exitCodes.done);
 }
 
-/** Loads what makes metrics, and tells of them, only now: most agents do without. */
+/** Loads what makes metrics only now: most agents do without. */
 async function openEndpoint(listen: string, agent: Agent): Promise<HttpEndpoint> {
-  const [{ AgentMetrics }, { HttpEndpoint }] = await Promise.all([
-    import("../agent/metrics.js"),
-    import("../base/http-endpoint.js"),
-  ]);
+  const { AgentMetrics } = await import("../agent/metrics.js");
   const notServing = (): string | undefined =>
     agent.figures.isCutOff ? "nobody upstream takes messages" : undefined;
   try {

@@ -1,7 +1,7 @@
 import type { Logger } from "../base/logger.js";
 import { systemClock } from "../base/clock.js";
 import { CollectorError } from "../base/errors.js";
-import type { HttpEndpoint } from "../base/http-endpoint.js";
+import { HttpEndpoint } from "../base/http-endpoint.js";
 import type { Principal } from "../model/principal.js";
 import type { AccessOptions, Token } from "../radios/grpc/access.js";
 import { openGrpcReceiver, type GrpcLimits, type GrpcReceiver } from "../radios/grpc/receiver.js";
@@ -241,10 +241,7 @@ async function openFollowers(
 
 /** Loads what makes metrics only now: most collectors do without. */
 async function openEndpoint(listen: string, source: MetricsSource, health: Health): Promise<HttpEndpoint> {
-  const [{ CollectorMetrics }, { HttpEndpoint }] = await Promise.all([
-    import("./metrics.js"),
-    import("../base/http-endpoint.js"),
-  ]);
+  const { CollectorMetrics } = await import("./metrics.js");
   const metrics = new CollectorMetrics(source);
   return await HttpEndpoint.open(listen, { metrics, notServing: () => health.reason });
 }

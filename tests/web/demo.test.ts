@@ -80,6 +80,7 @@ unlessSkipped(`a real run of the demo is seen to end, without a reload of the pa
   await within("the demo's end", demo.ended, demoMs);
   await figures.getByText("completed", { exact: true }).waitFor();
 
+  await page.getByText(/^all \d+ messages$/).waitFor();
   t.true(await page.evaluate("window.loaded"), "the page was not loaded again");
   t.deepEqual(problems, []);
 });

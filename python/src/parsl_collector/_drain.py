@@ -24,6 +24,7 @@ from parsl.logconfigs.base import oneshot_initialize_logging
 from parsl.process_loggers import wrap_with_logs
 from parsl.utils import setproctitle
 
+from parsl_collector._agent import IDLE_S
 from parsl_collector._channel import get_status, import_grpc, metadata_of, open_channel
 from parsl_collector._collector_process import CollectorCommand, CollectorProcess, CollectorStartError
 from parsl_collector._encode import encode, unreadable, unreadable_text
@@ -44,9 +45,9 @@ HEARTBEAT_S = 30.0
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
 
-OTHERS_QUIET_S = 2.0
+OTHERS_QUIET_S = IDLE_S + 1.0
 """At the end of a run, streams of other senders are waited for until nothing has come for so long: longer
-than an agent without workers stays before it says its last word (`_agent.IDLE_S`)."""
+than an agent without workers stays before it says its last word."""
 
 OTHERS_TIMEOUT_S = 10.0
 """And so long at most."""

@@ -37,9 +37,9 @@ export const stateNames = Object.keys(states) as TaskState[];
 
 /** A state's name with its symbol in its colour. */
 export function StateLabel({ state }: { readonly state: TaskState }): JSX.Element {
-  const { label, symbol, meaning } = states[state];
+  const { label, symbol } = states[state];
   return (
-    <span className="state" style={colored(state)} title={`${state}: ${meaning}`}>
+    <span className="state" style={colored(state)} title={titleOf(state)}>
       <span aria-hidden="true">{symbol}</span>
       {label}
     </span>
@@ -48,11 +48,11 @@ export function StateLabel({ state }: { readonly state: TaskState }): JSX.Elemen
 
 /** The same where React does not draw. */
 export function stateElement(state: TaskState): HTMLElement {
-  const { label, symbol, meaning } = states[state];
+  const { label, symbol } = states[state];
   const name = document.createElement("span");
   name.className = "state";
-  name.style.setProperty("--state", `var(--state-${state})`);
-  name.title = `${state}: ${meaning}`;
+  name.style.setProperty("--state", colorOf(state));
+  name.title = titleOf(state);
   const sign = document.createElement("span");
   sign.ariaHidden = "true";
   sign.textContent = symbol;
@@ -91,5 +91,13 @@ export function StateCounts({ counts }: { readonly counts: Counts }): JSX.Elemen
 }
 
 function colored(state: TaskState): CSSProperties {
-  return { "--state": `var(--state-${state})` } as CSSProperties;
+  return { "--state": colorOf(state) } as CSSProperties;
+}
+
+function colorOf(state: TaskState): string {
+  return `var(--state-${state})`;
+}
+
+function titleOf(state: TaskState): string {
+  return `${state}: ${states[state].meaning}`;
 }

@@ -18,9 +18,9 @@ const { unlessSkipped, reason } = testsWithBrowser();
 
 /** So many updates of a page; `npm run test:page` makes them 10,000. */
 const updates = Number(process.env["PARSL_COLLECTOR_TEST_PAGE_UPDATES"] ?? 60);
-/** How much more a page may hold after all updates than at a tenth of them, when there are few: in its first two hundred it
- *  still compiles its code, so that only what grows much with each is found. When there are many, than at half of them: in the
- *  first thousands ECharts keeps how wide each text is, of 500 in each font. */
+/** How much more a page may hold after all updates than at a tenth of them, when there are few: in its first two hundred most
+ *  of its code is compiled, so that only what grows much with each is found. When there are many, than at half of them: the
+ *  code that V8 makes of it, which counts as well, still grows in the first thousands (heap snapshots show nothing else). */
 const { growth, since } = updates < 2_000 ? { growth: 0.5, since: 1 } : { growth: 0.05, since: 5 };
 
 const tasks = 200;

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from parsl.multiprocessing import SpawnQueue
@@ -44,6 +45,7 @@ def worker(address: str, program: str, agent: bool = False) -> subprocess.Popen:
     """A process that runs `program` as a worker does a task, in its main thread."""
     return subprocess.Popen(
         [sys.executable, "-c", WORKER + textwrap.dedent(program) + END_OF_WORKER, address, str(agent)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -133,6 +135,38 @@ def test_what_a_worker_sent_survives_its_sigterm(tmp_path):
         assert process.wait(30) == -signal.SIGTERM
         assert count(running.database, "resource") == 1000
         assert query(running.database, "SELECT last_sequence FROM collector_sender") == [(1000,)]
+
+
+@pytest.mark.parametrize("agent", [False, True])
+def test_what_a_worker_sent_survives_several_sigterms_and_a_collector_that_takes_its_time(tmp_path, agent):
+    program = """
+        sender = radio.create_sender()
+        sender.send(workflow_start())
+        say("connected")
+        sys.stdin.readline()
+        for n in range(1000):
+            sender.send(resource_info(0, n))
+        say("sent")
+        threading.Event().wait(DEADLINE_S)
+        """
+    with collector(tmp_path / "m.db") as running:
+        process = worker(running.address, program, agent)
+        assert process.stdout.readline() == '"connected"\n'
+        wait_until(lambda: count(running.database, "workflow") == 1, "the first message")
+        running.process.send_signal(signal.SIGSTOP)
+        try:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == '"sent"\n'
+            for n in range(18):  # by the manager and by the block's end, say
+                process.terminate()
+                time.sleep(0.01 * n)  # the worker's patience is what is tested
+        finally:
+            running.process.send_signal(signal.SIGCONT)
+
+        assert process.wait(30) == -signal.SIGTERM
+        stored = "SELECT sum(stored), sum(last_sequence) FROM collector_sender"
+        wait_until(lambda: query(running.database, stored) == [(1001, 1001)], "what the agent was given")
 
 
 def test_a_forked_child_is_ended_by_sigterm_at_once(tmp_path):

@@ -316,7 +316,8 @@ def held_task(tmp_path: pathlib.Path, *agent: str):
         started += psutil.Process(process.pid).children(recursive=True)
         yield worker, monitors
         (tmp_path / "go").touch()
-        process.communicate(timeout=DEADLINE_S)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+        (tmp_path / "errors").write_text(errors)
         assert process.returncode == 0
         await_end(started)
 
@@ -336,6 +337,8 @@ def test_a_killed_worker_leaves_its_try_without_an_end_and_the_retry_is_stored_w
     assert states_of_try(database, 1) >= {"launched", "running", "running_ended", "exec_done"}
     assert is_whole(database)
     assert [s.closed for s in status_of(database).senders].count(False) == 1  # the worker's
+    told = (tmp_path / "errors").read_text().splitlines()[-1]
+    assert told.endswith("; 1 sender was cut off, as a killed worker is, and may have had more to send")
     assert state_of(database) == "RUN_STATE_COMPLETED"
 
 

@@ -44,13 +44,11 @@ SEND_TIMEOUT_S = 0.5
 there is room again, so that a collector that is away costs a task this once."""
 
 CLOSE_TIMEOUT_S = 5.0
-"""Longest that a process that ends waits for its last acknowledgements."""
+"""Longest that a process that ends waits for its last acknowledgements. Parsl kills a worker one second after
+SIGTERM, where its manager still lives; that costs no more than ending sooner would have."""
 
-SIGTERM_TIMEOUT_S = 0.8
-"""The same after SIGTERM: Parsl kills a worker one second later."""
-
-SPILL_TIME_S = 0.3
-"""Of that, what is kept for writing to the spool, where there is one."""
+SPILL_TIMEOUT_S = 0.5
+"""The same after SIGTERM where there is a spool, so that there is time to write to it."""
 
 AGENT_TIMEOUT_S = 1.0
 """Longest that the first task of a process waits to know whether there is an agent. A start takes 0.3 s, and
@@ -103,7 +101,7 @@ class Connection:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._hurry = threading.Event()
         """Set when somebody waits for what is in the queue."""
-        self._lost_lock = threading.Lock()
+        self._lost_lock = threading.RLock()  # SIGTERM may come while it is held
         self._lost: Counter[str] = Counter()
         """By kind, what is given up and not yet told. Guarded by _lost_lock."""
         self._lost_in_child: Counter[str] = Counter()
@@ -111,6 +109,10 @@ class Connection:
         self._has_lost = False
         self._was_full = False
         self._is_closed = False
+        self._is_closing = False
+        """Whether `close` is at work, maybe in a frame that a signal interrupted."""
+        self._encoding = threading.RLock()
+        """Held by who takes messages out of the queue until the sender has them."""
         self._parent_end, self._child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._child_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_DATAGRAM)
         self._child_end.settimeout(SEND_TIMEOUT_S)
@@ -160,9 +162,17 @@ class Connection:
         connection it is."""
         if os.getpid() != self._owner or self._is_closed:
             return True
-        self._is_closed = True
+        self._is_closed = self._is_closing = True
+        try:
+            return self._close(timeout)
+        finally:
+            self._is_closing = False
+
+    def _close(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
-        self._await_queue(timeout)
+        # Not left to its thread, which has to be woken for it: a busy machine may take long to do so.
+        self._encode_waiting(deadline)
+        self._await_queue(max(0.0, deadline - time.monotonic()))
         if self._sender is None:
             return False
         complete = self._sender.close(max(0.0, deadline - time.monotonic()))
@@ -263,21 +273,34 @@ class Connection:
         self._is_open.set()
         while True:
             self._take(sender, self._queue.get())
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self._take(sender, self._queue.get_nowait())
+            self._encode_waiting()
             # To be woken for each message would cost the task's process ten times as much as the message.
             self._hurry.wait(GATHER_S)
             self._hurry.clear()
 
-    def _take(self, sender: MessageSender, message: object) -> None:
+    def _encode_waiting(self, deadline: float | None = None) -> None:
+        """Gives the sender what is in the queue now, from any thread. Where that has no room this waits, until
+        `deadline` (monotonic; None: as long as it takes)."""
+        sender = self._sender
+        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if sender is None or not self._encoding.acquire(timeout=-1 if left_s is None else left_s):
+            return
+        try:
+            while deadline is None or time.monotonic() < deadline:
+                self._take(sender, self._queue.get_nowait(), deadline)
+        except queue.Empty:
+            pass
+        finally:
+            self._encoding.release()
+
+    def _take(self, sender: MessageSender, message: object, deadline: float | None = None) -> None:
         if isinstance(message, _Mark):
             message.passed.set()
         elif isinstance(message, _Lost):
             self._tell_lost(sender)
         else:
             for encoded in encode(message):
-                sender.add(encoded)
+                sender.add(encoded, None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _open_agent(self) -> Callable[[Flow], Route] | None:
         """The route by the node's agent, which is started where it does not run; None where it cannot be."""
@@ -318,7 +341,9 @@ class Connection:
             return
 
         def on_sigterm(signum: int, frame: object) -> None:
-            self.close(SIGTERM_TIMEOUT_S - (0 if self._spool is None else SPILL_TIME_S))
+            if self._is_closing:
+                return  # that goes on behind this: a worker may be told twice, by its manager and its block
+            self.close(CLOSE_TIMEOUT_S if self._spool is None else SPILL_TIMEOUT_S)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
 

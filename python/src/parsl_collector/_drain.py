@@ -45,12 +45,15 @@ HEARTBEAT_S = 30.0
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
 
-OTHERS_QUIET_S = IDLE_S + 1.0
+OTHERS_QUIET_S = IDLE_S + 4.0
 """At the end of a run, streams of other senders are waited for until nothing has come for so long: longer
-than an agent without workers stays before it says its last word."""
+than an agent without workers stays before its last word, on a busy machine too, where it steps back."""
 
 OTHERS_TIMEOUT_S = 10.0
 """And so long at most."""
+
+QUEUE_QUIET_S = 2.0
+"""Where nobody is left to put the end of the run into the queue, it is empty when nothing came for so long."""
 
 MOST_FAILURES = 1000
 """Messages in a row that cannot be unpickled before it is the queue itself that is taken for broken."""
@@ -95,6 +98,8 @@ class Report(NamedTuple):
     """Messages that their sender gave up."""
     missing: int
     """Messages that are known to exist and are neither stored nor kept nor given up."""
+    cut_off: int
+    """Senders that have not said their last word: nobody knows whether they had more to say."""
     problem: str
     """Why not all is stored; empty when all is."""
 
@@ -204,7 +209,7 @@ class _Drain:
         if self._patience is None and self._control.poll():
             self._hear()
         if self._patience is None:  # told by SIGTERM
-            self._patience = OTHERS_QUIET_S
+            self._patience = QUEUE_QUIET_S
             self._await_silence(time.monotonic() + ORPHAN_TIMEOUT_S)
         self._end_in_good_order(self._patience)
 
@@ -299,7 +304,7 @@ class _Drain:
 
     def _await_silence(self, deadline: float) -> None:
         """Waits until the queue is empty, as far as can be known."""
-        while time.monotonic() - self._read_at < OTHERS_QUIET_S and time.monotonic() < deadline:
+        while time.monotonic() - self._read_at < QUEUE_QUIET_S and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def _say(self, what: Progress | Trouble | Report) -> None:
@@ -371,6 +376,7 @@ def _final_report(way: RoadSpec, sender: MessageSender, messages: str | None) ->
         kept=0,
         lost=sum(count.lost for count in counts),
         missing=missing,
+        cut_off=sum(not known.closed for known in status.senders),
         problem=problem or ("they were sent and did not come" if missing else ""),
     )
 
@@ -391,5 +397,6 @@ def _own_report(sender: MessageSender, problem: str) -> Report:
         kept=counts.spooled + adopted,
         lost=counts.lost,
         missing=counts.given - counts.acknowledged - counts.spooled - counts.lost,
+        cut_off=0,  # of others it knows nothing
         problem=problem,
     )

@@ -286,6 +286,9 @@ class CollectorHub(MonitoringHub):
                 line += f"; {report.missing:,} are missing: {report.problem}"
             elif report.problem:
                 line += f"; {report.problem}"
+            if report.cut_off:
+                ended = "1 sender was" if report.cut_off == 1 else f"{report.cut_off} senders were"
+                line += f"; {ended} cut off, as a killed worker is, and may have had more to send"
             if self._drain.deaths:
                 line += "; the drain process died on the way, and what it had not yet sent is not counted"
         is_complete = report is not None and report.is_complete and not self._drain.deaths

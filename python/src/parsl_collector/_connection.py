@@ -279,8 +279,8 @@ class Connection:
             self._hurry.clear()
 
     def _encode_waiting(self, deadline: float | None = None) -> None:
-        """Gives the sender what is in the queue now, from any thread. Where that has no room this waits, until
-        `deadline` (monotonic; None: as long as it takes)."""
+        """Gives the sender what is in the queue now, from any thread. Where that has no room it waits
+        until `deadline` (monotonic; None: as long as it takes)."""
         sender = self._sender
         left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         if sender is None or not self._encoding.acquire(timeout=-1 if left_s is None else left_s):

@@ -53,7 +53,7 @@ OTHERS_TIMEOUT_S = 10.0
 """And so long at most."""
 
 QUEUE_QUIET_S = 2.0
-"""Where nobody is left to put the end of the run into the queue, it is empty when nothing came for so long."""
+"""Where nobody is left to put the end of the run into the queue: silence after which it is empty."""
 
 MOST_FAILURES = 1000
 """Messages in a row that cannot be unpickled before it is the queue itself that is taken for broken."""

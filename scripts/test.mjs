@@ -1,10 +1,11 @@
-/** Runs the whole suite: static checks (each counts as one test), the TypeScript and Python tests, and Parsl's own
- *  tests with our hub. The last line is the count: "412 passed, 0 failed, 2 skipped".
+/** Runs the tests: static checks (each counts as one test), and those in TypeScript and Python. The last line is the
+ *  count: "412 passed, 0 failed, 2 skipped".
  *
- *  usage: node scripts/test.mjs [--fast | --clients]
+ *  usage: node scripts/test.mjs [--fast | --all]
  *
- *  With --fast only what needs neither Parsl workflows nor other long-lived processes. With --clients also what
- *  `npm run interop` runs: the clients in other languages, whose tools take minutes. */
+ *  With --fast only what needs neither Parsl workflows nor other long-lived processes. With --all also what others
+ *  make of ours: Parsl's own tests with our hub, parsl-visualize, the wheel in an environment of its own, and the
+ *  clients in other languages, whose tools take minutes (`npm run interop`). */
 import { endChildrenWithUs, toldToEnd } from "./lib/child.mjs";
 import { sumOf } from "./lib/counts.mjs";
 import {
@@ -27,7 +28,7 @@ const progressMs = 20_000;
 const sideBySide = 3;
 
 const fast = process.argv.includes("--fast");
-const clients = process.argv.includes("--clients");
+const all = process.argv.includes("--all");
 const began = performance.now();
 /** The steps that run now: how many tests of theirs have passed. */
 const running = new Map();
@@ -38,20 +39,14 @@ endChildrenWithUs();
 await runStep(types);
 const progress = setInterval(sayProgress, progressMs);
 // A shared iterator: whichever of them is free takes the next.
-const waiting = (
-  fast
-    ? [ava({ fast }), ...pytest({ fast }), ...checks()]
-    : [
-        ava({ fast }),
-        ...pytest({ fast }),
-        ...parslsOwn(),
-        ...checks(),
-        pythonPackage(),
-        pythonWithoutHub(),
-        visualize(),
-        ...(clients ? [interop()] : []),
-      ]
-).values();
+const waiting = [
+  ava({ fast }),
+  ...pytest({ fast }),
+  ...(all ? parslsOwn() : []),
+  ...(fast ? [] : [pythonWithoutHub()]),
+  ...checks(),
+  ...(all ? [pythonPackage(), visualize(), interop()] : []),
+].values();
 await Promise.all(Array.from({ length: sideBySide }, () => runInTurn(waiting)));
 clearInterval(progress);
 

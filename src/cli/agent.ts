@@ -14,6 +14,7 @@ import { addClientAccess, readClientAccess, type ClientAccessOptions } from "./a
 import { removeHome, socketIn, spoolIn } from "./agent-home.js";
 import { exitCodes } from "./exit-codes.js";
 import { readKey } from "./key-file.js";
+import { compileWhenWorthwhile } from "./late-compilation.js";
 import { parseListen } from "./listen-option.js";
 import { requireLoopback } from "./metrics-option.js";
 import { parseSeconds } from "./seconds.js";
@@ -112,6 +113,7 @@ export function addAgent(program: Command): void {
 }
 
 async function runAgent(options: AgentCommandOptions, command: Command): Promise<void> {
+  compileWhenWorthwhile();
   const { upstream, home } = options;
   const socket = options.socket ?? (home === undefined ? undefined : socketIn(home));
   if (upstream.length === 0) command.error("error: name the collector: --upstream <[radio=]address>");

@@ -20,6 +20,7 @@ import {
 } from "./access-options.js";
 import { databaseOf } from "./database-option.js";
 import { readKey } from "./key-file.js";
+import { compileWhenWorthwhile } from "./late-compilation.js";
 import { parseListen } from "./listen-option.js";
 import { parseCount } from "./count.js";
 import { requireLoopback } from "./metrics-option.js";
@@ -174,6 +175,7 @@ export function addServe(program: Command): void {
 }
 
 async function serve(options: ServeOptions, command: Command): Promise<void> {
+  compileWhenWorthwhile();
   const database = databaseOf(command);
   const logger = openLogger(options.logLevel);
   toggleDebugBy("SIGUSR2", logger);

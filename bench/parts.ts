@@ -15,12 +15,12 @@ import { measureClose, measureWorkflow } from "./workflow.js";
 export const parts: Readonly<Record<string, Part>> = {
   ingest: {
     about: "durable messages/s of the collector, of Parsl's own monitoring and of SQLite alone, in turn",
-    minutes: 2,
+    minutes: 3,
     measure: measureIngest,
   },
   shapes: {
     about: "streams and envelopes of several sizes: durable messages/s, acknowledgements, CPU, memory",
-    minutes: 1,
+    minutes: 2,
     measure: measureShapes,
   },
   latency: {

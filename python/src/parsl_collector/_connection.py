@@ -162,7 +162,7 @@ class Connection:
         connection it is."""
         if os.getpid() != self._owner or self._is_closed:
             return True
-        self._is_closed = self._is_closing = True
+        self._is_closing = self._is_closed = True
         try:
             return self._close(timeout)
         finally:

@@ -111,8 +111,6 @@ class Connection:
         self._is_closed = False
         self._is_closing = False
         """Whether `close` is at work, maybe in a frame that a signal interrupted."""
-        self._encoding = threading.RLock()
-        """Held by who takes messages out of the queue until the sender has them."""
         self._parent_end, self._child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._child_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_DATAGRAM)
         self._child_end.settimeout(SEND_TIMEOUT_S)
@@ -155,7 +153,7 @@ class Connection:
         """Waits until all that was sent, by forked children too, is acknowledged; returns whether it is."""
         deadline = time.monotonic() + timeout
         sender = self._await_queue(timeout)
-        return sender is not None and sender.flush(max(0.0, deadline - time.monotonic()))
+        return sender is not None and sender.flush(_left_s(deadline))
 
     def close(self, timeout: float) -> bool:
         """Flushes and ends the connection with the closing note. Nothing in a forked child, whose parent's
@@ -172,10 +170,10 @@ class Connection:
         deadline = time.monotonic() + timeout
         # Not left to its thread, which has to be woken for it: a busy machine may take long to do so.
         self._encode_waiting(deadline)
-        self._await_queue(max(0.0, deadline - time.monotonic()))
+        self._await_queue(_left_s(deadline))
         if self._sender is None:
             return False
-        complete = self._sender.close(max(0.0, deadline - time.monotonic()))
+        complete = self._sender.close(_left_s(deadline))
         counts = self._sender.counts
         if not complete or counts.lost:
             logger.warning(
@@ -279,19 +277,14 @@ class Connection:
             self._hurry.clear()
 
     def _encode_waiting(self, deadline: float | None = None) -> None:
-        """Gives the sender what is in the queue now, from any thread. Where that has no room it waits
-        until `deadline` (monotonic; None: as long as it takes)."""
-        sender = self._sender
-        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if sender is None or not self._encoding.acquire(timeout=-1 if left_s is None else left_s):
+        """Gives the sender what is in the queue now, from any thread: two at once change the order a little,
+        on which no row depends. Where the sender has no room it waits until `deadline` (monotonic; None: as
+        long as it takes)."""
+        if self._sender is None:
             return
-        try:
+        with contextlib.suppress(queue.Empty):
             while deadline is None or time.monotonic() < deadline:
-                self._take(sender, self._queue.get_nowait(), deadline)
-        except queue.Empty:
-            pass
-        finally:
-            self._encoding.release()
+                self._take(self._sender, self._queue.get_nowait(), deadline)
 
     def _take(self, sender: MessageSender, message: object, deadline: float | None = None) -> None:
         if isinstance(message, _Mark):
@@ -300,7 +293,7 @@ class Connection:
             self._tell_lost(sender)
         else:
             for encoded in encode(message):
-                sender.add(encoded, None if deadline is None else max(0.0, deadline - time.monotonic()))
+                sender.add(encoded, None if deadline is None else _left_s(deadline))
 
     def _open_agent(self) -> Callable[[Flow], Route] | None:
         """The route by the node's agent, which is started where it does not run; None where it cannot be."""
@@ -366,6 +359,10 @@ class _Lost:
 _MARK = b"F"
 _MESSAGE = b"M"
 _LOST = b"L"
+
+
+def _left_s(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 def _keep_handler_out_of_forks(on_sigterm: Any) -> None:

@@ -8,17 +8,7 @@
  *  clients in other languages, whose tools take minutes (`npm run interop`). */
 import { endChildrenWithUs, toldToEnd } from "./lib/child.mjs";
 import { sumOf } from "./lib/counts.mjs";
-import {
-  ava,
-  checks,
-  interop,
-  parslsOwn,
-  pytest,
-  pythonPackage,
-  pythonWithoutHub,
-  types,
-  visualize,
-} from "./lib/steps.mjs";
+import { ava, checks, interop, parslsOwn, pytest, pythonPackage, types, visualize } from "./lib/steps.mjs";
 
 /** How often a long run says how far it is, in ms. */
 const progressMs = 20_000;
@@ -43,7 +33,6 @@ const waiting = [
   ava({ fast }),
   ...pytest({ fast }),
   ...(all ? parslsOwn() : []),
-  ...(fast ? [] : [pythonWithoutHub()]),
   ...checks(),
   ...(all ? [pythonPackage(), visualize(), interop()] : []),
 ].values();

@@ -80,12 +80,13 @@ const radioTests = [
   "test_udp_road.py",
 ].map(inPythonTests);
 
-/** Those that need no hub: of the wheel, and of what a program without a kernel calls. */
+/** Those that need no hub: of the wheel, and of what a program without a kernel calls (its client, its subscriber,
+ *  executors). */
 const packageTests = ["test_package.py"].map(inPythonTests);
 const withoutHubTests = ["test_client.py", "test_subscribe.py", "test_attach.py"].map(inPythonTests);
 
-/** The tests of the hub and its radio, in parts that may run side by side; a new file is among the rest. In a fast run
- *  only those that start no programs: of the encoding.
+/** The tests of the Python package but for its wheel's, in parts that may run side by side; a new file is among the
+ *  rest. In a fast run only those that start no programs: of the encoding.
  *  @returns {Step[]} */
 export function pytest({ fast }) {
   if (fast) return [ofPython("pytest python", ["python/tests/test_encode.py"])];
@@ -96,19 +97,14 @@ export function pytest({ fast }) {
     ]),
     ofPython("pytest python: radios", radioTests),
     ofPython("pytest python: long ones", longTests),
+    ofPython("pytest python: no hub", withoutHubTests),
   ];
 }
 
-/** The tests of the Python package without a hub: of its wheel.
+/** Those of its wheel, in an environment of its own.
  *  @returns {Step} */
 export function pythonPackage() {
   return ofPython("pytest python: package", packageTests);
-}
-
-/** And of its client, its subscriber and executors without a kernel.
- *  @returns {Step} */
-export function pythonWithoutHub() {
-  return ofPython("pytest python: no hub", withoutHubTests);
 }
 
 /** The clients in other languages, each built by its own tools; a language without them here is skipped by name.

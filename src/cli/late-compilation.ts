@@ -14,8 +14,8 @@ const callsByFlag = {
 
 /** Has V8 leave the code uncompiled until the process has some work behind it. For a service beside a workflow: to
  *  compile what a few thousand messages need takes more CPU than it saves, on the cores of the tasks. Of 300 tasks each
- *  costs the collector 0.4 ms instead of 0.6 so, and the agent 0.9 instead of 1.2 (bench/parsl/workflow.py); of
- *  20,000 messages and more the rate is the same (`npm run bench -- ingest`). */
+ *  costs the collector 0.52 ms instead of 0.63 so, and the agent 1.14 instead of 1.33 (bench/parsl/workflow.py); after
+ *  45,000 messages the rate is the same (`npm run bench -- ingest`). */
 export function compileWhenWorthwhile(): void {
   setCalls("before");
   const timer = setInterval(() => {

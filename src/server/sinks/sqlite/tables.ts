@@ -5,6 +5,7 @@ import { MergedValues, type Rule } from "../../rows/merged-values.js";
 import { uniqueTimes, type TimedRow } from "../../rows/unique-time.js";
 import type { SqlValue } from "../../rows/value.js";
 import { localText, nextMicrosecond, type Micros } from "../../../model/time.js";
+import { Insert } from "./insert.js";
 import { columnsOf } from "./schema.js";
 
 /** What became of the facts of one message. */
@@ -61,16 +62,18 @@ export class Tables {
 
   constructor(db: Database.Database) {
     this.#statements = prepare(db);
-    this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"]);
-    this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"]);
+    this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"], "task_status_name");
+    this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"], "executor_label");
     this.#resource = new Samples(db, "resource", {
       key: ["try_id", "task_id", "run_id", "timestamp"],
+      constants: ["run_id", "psutil_process_status"],
       nameOf: ([tryId, taskId, runId, timestamp]) =>
         `of task ${String(taskId)} try ${String(tryId)} of run ${String(runId)} at ${String(timestamp)}`,
       mostMoves: 0, // a try has one agent, which says no time twice
     });
     this.#nodeUsage = new Samples(db, "collector_node_usage", {
       key: ["hostname", "timestamp"],
+      constants: ["hostname", "run_id"],
       nameOf: ([hostname, timestamp]) => `of ${String(hostname)} at ${String(timestamp)}`,
       mostMoves: 99, // several agents of a host may sample in one millisecond, the finest that their clocks know
     });
@@ -281,15 +284,6 @@ function upsert(table: string, key: readonly string[], others: readonly string[]
   );
 }
 
-/** ON CONFLICT with the key, never OR IGNORE, which would also swallow a NULL where none may be. */
-function insertUnlessKnown(table: string, key: readonly string[]): string {
-  const columns = columnsOf(table);
-  return (
-    `INSERT INTO "${table}" (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")}) ` +
-    `ON CONFLICT (${key.join(", ")}) DO NOTHING`
-  );
-}
-
 /** Single-row statements with positional binds: named ones are 1.4 times slower, json_each twice, and rows
  *  by the dozen gain 10 % at most. Values go as arguments: an array in their place costs 1.4 us more a row. */
 function prepare(db: Database.Database) {
@@ -356,6 +350,8 @@ interface HeldTry {
 interface SamplesOptions {
   /** The table's first columns; the last of them is the time. */
   readonly key: readonly string[];
+  /** See Insert. */
+  readonly constants: readonly [string, string];
   /** Says of which sample a key is. */
   readonly nameOf: (key: readonly SqlValue[]) => string;
   /** By how many microseconds a row is moved on at most where another has its key. */
@@ -372,7 +368,7 @@ class Samples {
   constructor(db: Database.Database, table: string, options: SamplesOptions) {
     this.#table = table;
     this.#options = options;
-    this.#insert = db.prepare(insertUnlessKnown(table, options.key));
+    this.#insert = new Insert(db, table, options.key, options.constants);
     const where = options.key.map((name) => `${name} = ?`).join(" AND ");
     this.#select = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columnsOf(table).join(", ")} FROM ${table} WHERE ${where}`)
@@ -383,7 +379,7 @@ class Samples {
     const { key, nameOf, mostMoves } = this.#options;
     let row = said;
     for (let moves = 0; ; moves += 1) {
-      if (this.#insert.run(...row).changes === 1) return "stored";
+      if (this.#insert.run(row)) return "stored";
       const stored = this.#select.get(...row.slice(0, key.length));
       if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
       if (moves === mostMoves) break;
@@ -425,8 +421,9 @@ class UniqueRows {
    *  thousands that was arranged for each of its rows would take hours. */
   readonly #crowded = new Map<string, Group>();
 
-  /** `group`: the columns that make up the key together with run_id and timestamp. */
-  constructor(db: Database.Database, table: string, group: readonly string[]) {
+  /** `group`: the columns that make up the key together with run_id and timestamp; `constant` the one of them that mostly
+   *  repeats. */
+  constructor(db: Database.Database, table: string, group: readonly string[], constant: string) {
     const columns = columnsOf(table);
     this.#table = table;
     this.#timeColumn = columns.indexOf("timestamp");
@@ -434,7 +431,7 @@ class UniqueRows {
     this.#groupColumns = group.map((name) => columns.indexOf(name));
     const key = ["run_id", ...group];
     const where = key.map((name) => `${name} = ?`).join(" AND ");
-    this.#insert = db.prepare(insertUnlessKnown(table, [...key, "timestamp"]));
+    this.#insert = new Insert(db, table, [...key, "timestamp"], ["run_id", constant]);
     this.#selectGroup = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columns.join(", ")} FROM "${table}" WHERE ${where}`)
       .raw();
@@ -451,7 +448,7 @@ class UniqueRows {
   /** Returns false when the row is there already. */
   add(row: readonly SqlValue[]): boolean {
     const known = this.#crowded.size === 0 ? undefined : this.#crowded.get(this.#nameOf(row));
-    if (known === undefined && this.#insert.run(...row).changes === 1) return true;
+    if (known === undefined && this.#insert.run(row)) return true;
     const group = known ?? this.#read(row);
     const added = this.#groupRow(row, new Map());
     const name = JSON.stringify([added.said, added.content]);

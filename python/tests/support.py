@@ -297,6 +297,17 @@ class Collector:
         self.process.wait()
 
 
+def agents(running: Collector) -> list[psutil.Process]:
+    """The agents of this node that forward to a collector."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            if "agent" in command and f"grpc={running.address}" in command:
+                found.append(process)
+    return found
+
+
 @contextlib.contextmanager
 def running_hub(directory: pathlib.Path, **options: Any) -> Iterator[CollectorHub]:
     """A hub that was started as a DataFlowKernel does it, on directory/monitoring.db. Closed at the end."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pathlib
 import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 from collections.abc import Iterator
 
@@ -18,7 +16,7 @@ import dill
 import psutil
 import pytest
 from parsl.monitoring import remote
-from support import HERE, Collector, collector, count, query, wait_until
+from support import HERE, Collector, agents, collector, count, query, wait_until
 
 from parsl_collector import CollectorRadio, _wrapper
 from parsl_collector._priority import NICENESS
@@ -37,14 +35,6 @@ def heard():
 
 radio = CollectorRadio(sys.argv[1])
 """
-
-
-@pytest.fixture
-def homes(monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
-    """Where the agents of this test's workers are at home; tmp_path is too long for a socket."""
-    with tempfile.TemporaryDirectory(prefix="pc", dir="/tmp") as short:
-        monkeypatch.setenv("TMPDIR", short)
-        yield pathlib.Path(short) / f"parsl-collector-{os.getuid()}"
 
 
 @contextlib.contextmanager
@@ -70,17 +60,6 @@ def words(process: subprocess.Popen, said: str = "") -> list:
     out, errors = process.communicate(said, timeout=60)
     assert process.returncode == 0, errors
     return [json.loads(line) for line in out.splitlines()]
-
-
-def agents(running: Collector) -> list[psutil.Process]:
-    """The agents of this node that forward to a collector."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            command = process.cmdline()
-            if "agent" in command and f"grpc={running.address}" in command:
-                found.append(process)
-    return found
 
 
 def is_complete(running: Collector) -> bool:

@@ -74,6 +74,7 @@ const radioTests = [
   "test_agent.py",
   "test_filesystem_road.py",
   "test_firewall.py",
+  "test_local_agent.py",
   "test_radio.py",
   "test_roads.py",
   "test_security.py",

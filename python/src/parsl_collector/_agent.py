@@ -18,6 +18,7 @@ import stat
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -111,6 +112,7 @@ class NodeAgent:
         except BaseException:
             connection.close()
             raise
+        _open_connections.add(connection)
         return connection
 
     def _make_home(self) -> None:
@@ -218,3 +220,15 @@ def _pid_namespace() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""  # no Linux, or no /proc: one namespace
+
+
+_open_connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """In a forked child. An agent lives as long as a connection, which is the parent's."""
+    for connection in list(_open_connections):
+        connection.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)

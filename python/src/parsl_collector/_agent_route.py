@@ -5,10 +5,8 @@ It needs no gRPC. What is written into the socket survives this process: the age
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
-import weakref
 
 from parsl_collector._agent import AgentError, NodeAgent
 from parsl_collector._frames import ACKNOWLEDGEMENT, ENVELOPE, HEAD, REFUSAL, receive_frame
@@ -39,7 +37,6 @@ class AgentRoute:
             connection = connection or self._agent.reach()
         except AgentError as e:
             return str(e)
-        _open_connections.add(connection)
         with self._flow.changed:
             self._connection = connection
         ended: list[str] = []
@@ -106,15 +103,3 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # it is broken already
-
-
-_open_connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    """In a forked child of the task. An agent lives as long as a connection, which is the parent's."""
-    for connection in list(_open_connections):
-        connection.close()
-
-
-os.register_at_fork(after_in_child=_close_in_child)

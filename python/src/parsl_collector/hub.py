@@ -20,7 +20,7 @@ from typing import Any
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.types import TaggedMonitoringMessage
 
-from parsl_collector import _interchange, _wrapper
+from parsl_collector import _interchange, _local_agent, _wrapper
 from parsl_collector._collector_process import (
     STOP_TIMEOUT_S,
     CollectorCommand,
@@ -179,6 +179,7 @@ class CollectorHub(MonitoringHub):
             raise
         self._has_wrapper = _wrapper.install()
         _interchange.install()
+        _local_agent.install()
         radios = {} if self._collector is None else self._collector.radios
         ways = {GRPC: RoadSpec(GRPC, _seen_from_outside(address), self._key, workers_security)}
         for name, where in radios.items():

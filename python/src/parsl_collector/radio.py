@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from typing import Any
@@ -10,7 +11,9 @@ from parsl.monitoring.radios.base import MonitoringRadioReceiver, MonitoringRadi
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
 from parsl.utils import RepresentationMixin
 
+from parsl_collector._agent import AgentOptions, NodeAgent
 from parsl_collector._link import FALLBACK_AFTER_S
+from parsl_collector._local_agent import AgentReceiver
 from parsl_collector._road import GRPC, RoadSpec
 from parsl_collector._roads import find_radio
 from parsl_collector._security import Security
@@ -50,7 +53,8 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         has none its oldest messages. Default: 1 GiB.
     agent : bool
         Send by way of an agent, one process on each node, which the first worker there starts where it finds
-        a Node.js (PARSL_COLLECTOR_NODE, or one on its PATH, say) and which ends by itself. It has the one
+        a Node.js (PARSL_COLLECTOR_NODE, or one on its PATH, say), on the submit host this process when a
+        block starts there, and which ends by itself. It has the one
         connection to the collector, keeps what a killed worker has sent, and samples the tasks: Parsl then
         forks no monitor for each of them. Where none can be started, or with a class in `radios`, workers
         send themselves, and their log says why.
@@ -97,7 +101,9 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         self._specs = tuple(self._spec(radio, ways) for radio in self.radios)
         if ways is not None:
             self._queue = resource_msgs
-        return _Receiver()
+        # A relative spool is somewhere else for the workers.
+        is_startable = self.agent and (self.spool is None or os.path.isabs(self.spool))
+        return AgentReceiver(NodeAgent(self._specs, self.agent_options()) if is_startable else None)
 
     def create_sender(self) -> MonitoringRadioSender:
         if self._queue is not None:
@@ -106,6 +112,9 @@ class CollectorRadio(RadioConfig, RepresentationMixin):
         if self._sender is None:
             self._sender = _Sender(self._specs, self)
         return self._sender
+
+    def agent_options(self) -> AgentOptions:
+        return AgentOptions(self.spool, self.node_interval, self.fallback_after)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_queue": None, "_sender": None}
@@ -151,7 +160,6 @@ class _Sender(MonitoringRadioSender):
         radio: CollectorRadio,
     ) -> None:
         # Late: the submit process imports this module, and needs none of what a sender needs.
-        from parsl_collector._agent import AgentOptions
         from parsl_collector._connection import connection_to
 
         self._connection = connection_to(
@@ -159,7 +167,7 @@ class _Sender(MonitoringRadioSender):
             radio.spool,
             radio.spool_bytes,
             radio.fallback_after,
-            AgentOptions(radio.spool, radio.node_interval, radio.fallback_after) if radio.agent else None,
+            radio.agent_options() if radio.agent else None,
         )
 
     def send(self, message: object) -> None:
@@ -168,10 +176,3 @@ class _Sender(MonitoringRadioSender):
     def is_sampled(self) -> bool:
         """Whether the node's agent samples the processes that messages name."""
         return self._connection.has_agent()
-
-
-class _Receiver(MonitoringRadioReceiver):
-    """Nothing on the submit side: the collector receives, and the hub owns the collector."""
-
-    def shutdown(self) -> None:
-        pass

@@ -1,12 +1,13 @@
 """A real Parsl program of no-op apps, without monitoring and with it, in turn.
 
-usage: workflow.py [TASKS] [--executor htex|threads] [--interval SECONDS] [--rounds N] [--with-parsl]
+usage: workflow.py [TASKS] [--executor htex|threads] [--interval SECONDS] [--rounds N] [--with-parsl ROUNDS]
 
 Two workers in one local block. off: no monitoring. floor: a hub that discards and a radio that sends nothing,
 which is what Parsl's own part costs (states, NODE_INFO of the interchange). ours: CollectorHub and
-CollectorRadio. parsl: its own, which takes minutes. Prints for each the median of the seconds, as a multiple
-of off's in the same round: absolute figures of a shared machine mean little. With it the CPU time that a task
-costs in each process of the program, in ms, which tells on a busy machine too where the rest goes.
+CollectorRadio. parsl: its own, which takes minutes, in the first ROUNDS. Prints for each the median of the
+seconds, as a multiple of off's in the same round: absolute figures of a shared machine mean little. With it
+the CPU time that a task costs in each process of the program, in ms, which tells on a busy machine too where
+the rest goes.
 """
 
 import argparse
@@ -157,20 +158,22 @@ def main():
     parser.add_argument("--executor", choices=("htex", "threads"), default="htex")
     parser.add_argument("--interval", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--with-parsl", action="store_true")
+    parser.add_argument("--with-parsl", type=int, default=0)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way is not None:
         program(options.way, options)
         return
-    ways = ["off", "floor", "ours", *(["parsl"] if options.with_parsl else [])]
+    ways = list(WAYS) if options.with_parsl else ["off", "floor", "ours"]
     multiples = {way: [] for way in ways}
     cpu_ms = {way: collections.defaultdict(list) for way in ways}
     path = [os.path.dirname(os.path.abspath(__file__)), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     rates = []
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
         seconds = {}
         for way in ways:
+            if way == "parsl" and number >= options.with_parsl:
+                continue
             # As a module that the workers can import, beside what the caller tests.
             run = "import workflow; workflow.main()"
             said = subprocess.run(

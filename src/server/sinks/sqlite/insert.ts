@@ -10,6 +10,10 @@ const rowsUntilPrepared = 100;
 /** Combinations of constants that are counted or have a statement: of many runs side by side, none comes often. */
 const mostConstants = 64;
 
+/** Characters of a text that may be part of a statement. Longer ones are no ids or states, and would stay in memory, as
+ *  keys here and as SQLite's text of the statement. */
+const longestConstant = 1_000;
+
 /** Inserts rows that are not there yet, by their key. Binding is a fifth of what a row costs and a text's dearer than a
  *  number's, so texts that are the same in row after row (a run's id, a state) become part of the statement: 1.2 us less
  *  of 8.7 for a sample. */
@@ -21,10 +25,10 @@ export class Insert {
   readonly #second: number;
   readonly #general: Database.Statement<SqlValue[]>;
   /** By the values of the two constants. */
-  readonly #special = new Map<SqlValue, Map<SqlValue, Special>>();
+  readonly #special = new Map<string, Map<string, Special>>();
   #specials = 0;
 
-  /** `constants`: two columns that mostly repeat, in the order of the table. */
+  /** `constants`: two columns that mostly repeat. */
   constructor(
     db: Database.Database,
     table: string,
@@ -42,37 +46,42 @@ export class Insert {
 
   /** Whether a row, of all columns of the table, was new. */
   run(row: readonly SqlValue[]): boolean {
-    const first = row[this.#first] ?? null;
-    const second = row[this.#second] ?? null;
-    const special = this.#special.get(first)?.get(second) ?? this.#begin(first, second);
-    special.rows += 1;
-    if (special.rows === rowsUntilPrepared) special.statement = this.#prepare(first, second);
-    if (special.statement === undefined) return this.#general.run(...row).changes === 1;
+    const statement = this.#specialFor(row[this.#first], row[this.#second]);
+    if (statement === undefined) return this.#general.run(...row).changes === 1;
     const rest: SqlValue[] = [];
     for (let column = 0; column < row.length; column += 1) {
       if (column !== this.#first && column !== this.#second) rest.push(row[column] ?? null);
     }
-    return special.statement.run(...rest).changes === 1;
+    return statement.run(...rest).changes === 1;
   }
 
-  #begin(first: SqlValue, second: SqlValue): Special {
+  /** The statement with these two in it; undefined where there is none, or not yet. */
+  #specialFor(first: SqlValue | undefined, second: SqlValue | undefined): Special["statement"] {
+    if (!isShortText(first) || !isShortText(second)) return undefined;
+    const special = this.#special.get(first)?.get(second) ?? this.#begin(first, second);
+    special.rows += 1;
+    if (special.rows === rowsUntilPrepared) special.statement = this.#prepare(first, second);
+    return special.statement;
+  }
+
+  #begin(first: string, second: string): Special {
     if (this.#specials === mostConstants) {
       this.#special.clear();
       this.#specials = 0;
     }
     this.#specials += 1;
-    const ofFirst = this.#special.get(first) ?? new Map<SqlValue, Special>();
+    const ofFirst = this.#special.get(first) ?? new Map<string, Special>();
     const special = { rows: 0, statement: undefined };
     this.#special.set(first, ofFirst.set(second, special));
     return special;
   }
 
-  /** Undefined where a value cannot be a literal. */
-  #prepare(first: SqlValue, second: SqlValue): Database.Statement<SqlValue[]> | undefined {
-    const literals = [literalOf(first), literalOf(second)];
-    if (literals.includes(undefined)) return undefined;
+  /** Undefined with NUL, where SQLite's parser would end. */
+  #prepare(first: string, second: string): Special["statement"] {
+    if (first.includes("\0") || second.includes("\0")) return undefined;
     const values = columnsOf(this.#table).map(() => "?");
-    [values[this.#first], values[this.#second]] = literals as [string, string];
+    values[this.#first] = literalOf(first);
+    values[this.#second] = literalOf(second);
     return this.#db.prepare<SqlValue[]>(insertUnlessKnown(this.#table, this.#key, values));
   }
 }
@@ -83,10 +92,13 @@ interface Special {
   statement: Database.Statement<SqlValue[]> | undefined;
 }
 
-/** A text as SQL has it; undefined for what is none, and for one with NUL, where SQLite's parser would end. */
-function literalOf(value: SqlValue): string | undefined {
-  if (typeof value !== "string" || value.includes("\0")) return undefined;
-  return `'${value.replaceAll("'", "''")}'`;
+function isShortText(value: SqlValue | undefined): value is string {
+  return typeof value === "string" && value.length <= longestConstant;
+}
+
+/** A text as SQL has it. */
+function literalOf(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** ON CONFLICT with the key, never OR IGNORE, which would also swallow a NULL where none may be. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import Database from "better-sqlite3";
 
 import type { SqlValue } from "../../../../src/server/rows/value.js";
@@ -41,7 +41,7 @@ test("rows are stored as without it, and once, whatever the texts are", (t) => {
   const runs = texts.filter((text) => text !== null);
   const wrong: unknown[] = [];
   db.transaction(() => {
-    // Each pair often enough for a statement of its own, in blocks and then mixed; the second pass brings repeats.
+    // Each pair often enough for a statement of its own, and each row twice.
     for (const [first, second] of [...pairs(runs, ["running", "it's"]), ...pairs(["plain"], texts)]) {
       for (let taskId = 0; taskId < 250; taskId += 1) {
         const row = rowOf(first, second, taskId + 1000 * texts.indexOf(second));
@@ -59,6 +59,33 @@ test("rows are stored as without it, and once, whatever the texts are", (t) => {
 });
 
 test("of a thousand runs in turn none gets a statement of its own, and all are stored", (t) => {
+  const { db, insert, prepared } = openCounting(t);
+  db.transaction(() => {
+    for (let taskId = 0; taskId < 110; taskId += 1) {
+      for (let run = 0; run < 1_000; run += 1) insert.run(rowOf(`run-${String(run)}`, "running", taskId));
+    }
+  })();
+  t.is(db.prepare("SELECT count(*) FROM resource").pluck().get(), 110_000);
+  t.is(prepared(), 1);
+});
+
+test("a state of a million characters becomes no part of a statement, which would keep it in memory", (t) => {
+  const { db, insert, prepared } = openCounting(t);
+  const state = "x".repeat(1_000_001);
+  for (let taskId = 0; taskId < 110; taskId += 1) {
+    // The same key again and again: none of them need be kept.
+    t.is(insert.run(rowOf("run", state, 0)), taskId === 0);
+  }
+  t.is(db.prepare("SELECT length(psutil_process_status) FROM resource").pluck().get(), state.length);
+  t.is(prepared(), 1);
+});
+
+/** With a count of the statements that it makes. */
+function openCounting(t: ExecutionContext): {
+  readonly db: Database.Database;
+  readonly insert: Insert;
+  readonly prepared: () => number;
+} {
   const path = join(temporaryDirectory(t), "monitoring.db");
   const db = new Database(path);
   t.teardown(() => db.close());
@@ -72,14 +99,8 @@ test("of a thousand runs in turn none gets a statement of its own, and all are s
     },
   });
   const insert = new Insert(counting, "resource", key, ["run_id", "psutil_process_status"]);
-  db.transaction(() => {
-    for (let taskId = 0; taskId < 110; taskId += 1) {
-      for (let run = 0; run < 1_000; run += 1) insert.run(rowOf(`run-${String(run)}`, "running", taskId));
-    }
-  })();
-  t.is(db.prepare("SELECT count(*) FROM resource").pluck().get(), 110_000);
-  t.is(prepared, 1);
-});
+  return { db, insert, prepared: () => prepared };
+}
 
 function* pairs(firsts: readonly SqlValue[], seconds: readonly SqlValue[]): Generator<[SqlValue, SqlValue]> {
   for (const first of firsts) for (const second of seconds) yield [first, second];

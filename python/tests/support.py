@@ -11,6 +11,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -325,6 +326,11 @@ def replay(directory: pathlib.Path, messages: list, **options: Any) -> pathlib.P
         for message in messages:
             hub.resource_msgs.put(message)
     return directory / "monitoring.db"
+
+
+def path_with_parsl() -> str:
+    """A PATH on which Parsl finds its own programs, interchange and workers, which it starts by name."""
+    return os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
 
 
 def why_no_network(programs: Sequence[str], trial: str, packages: str) -> str:

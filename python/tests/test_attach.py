@@ -30,6 +30,7 @@ from support import (
     children_of_ours,
     count,
     has_rows,
+    path_with_parsl,
     query,
     running_hub,
     task_info,
@@ -50,8 +51,7 @@ WANTS_GLOBUS_COMPUTE = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def parsl_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Parsl starts its interchange and its workers by name.
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    monkeypatch.setenv("PATH", path_with_parsl())
     # Blocks are looked at whenever the poller comes by, and not after 5 s.
     monkeypatch.setattr(LocalProvider, "status_polling_interval", 0.05)
 

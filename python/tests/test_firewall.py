@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support import HERE, query, why_no_network
+from support import HERE, path_with_parsl, query, why_no_network
 
 DEADLINE_S = 300.0
 """Only a failure takes so long."""
@@ -28,7 +28,7 @@ NO_FIREWALL = why_no_network(
 @pytest.mark.skipif(bool(NO_FIREWALL), reason=NO_FIREWALL)
 def test_a_run_whose_port_is_closed_for_a_while_is_complete_by_two_roads(tmp_path):
     program = str(HERE / "programs" / "firewalled.py")
-    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    path = path_with_parsl()
     ended = subprocess.run(
         ["unshare", "-rn", sys.executable, program, str(tmp_path)],
         cwd=tmp_path,

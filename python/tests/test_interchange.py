@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import sys
 
@@ -11,7 +10,7 @@ import pytest
 from parsl.executors import HighThroughputExecutor
 from parsl.multiprocessing import SpawnQueue
 from parsl.providers import LocalProvider
-from support import query, wait_until
+from support import path_with_parsl, query, wait_until
 
 from parsl_collector import CollectorHub, CollectorRadio, _interchange
 from parsl_collector._queue import MessageQueue
@@ -54,8 +53,7 @@ def test_only_parsls_own_interchange_of_a_collector_hub_is_started_otherwise(
 
 
 def test_each_change_of_a_manager_is_a_row_and_no_line_of_the_log(tmp_path, monkeypatch):
-    # Parsl starts its workers by name.
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    monkeypatch.setenv("PATH", path_with_parsl())
     executor = HighThroughputExecutor(
         label="htex",
         address="127.0.0.1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 
 import parsl
@@ -12,7 +11,7 @@ from parsl.executors import HighThroughputExecutor
 from parsl.launchers import SrunLauncher
 from parsl.multiprocessing import SpawnQueue
 from parsl.providers import LocalProvider
-from support import HERE, agents, children_of_ours, collector, count, wait_until
+from support import HERE, agents, children_of_ours, collector, count, path_with_parsl, wait_until
 
 from parsl_collector import CollectorHub, CollectorRadio, _local_agent
 from parsl_collector._agent import AgentError, NodeAgent
@@ -94,8 +93,7 @@ def test_where_none_can_be_started_the_block_is_all_the_same(blocks, monkeypatch
 
 
 def test_a_real_program_has_it_before_its_first_task_and_leaves_none(tmp_path, homes, monkeypatch):
-    # Parsl starts its interchange and its workers by name.
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    monkeypatch.setenv("PATH", path_with_parsl())
     monkeypatch.setenv("PYTHONPATH", str(HERE))  # where they find this app
     with collector(tmp_path / "m.db") as running:
         htex = HighThroughputExecutor(

@@ -11,7 +11,18 @@ import subprocess
 import sys
 
 import pytest
-from support import HERE, RUN, collector, count, query, running_hub, task_info, why_no_network, workflow_start
+from support import (
+    HERE,
+    RUN,
+    collector,
+    count,
+    path_with_parsl,
+    query,
+    running_hub,
+    task_info,
+    why_no_network,
+    workflow_start,
+)
 from test_sender import add
 
 from parsl_collector import CollectorHub, CollectorRadio, Security
@@ -33,7 +44,7 @@ NO_OTHER_HOST = why_no_network(
 @pytest.mark.skipif(bool(NO_OTHER_HOST), reason=NO_OTHER_HOST)
 def test_workers_on_another_host_stream_with_the_runs_token_and_nobody_else_does(tmp_path):
     program = str(HERE / "programs" / "secured.py")
-    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    path = path_with_parsl()
     ended = subprocess.run(
         ["unshare", "-rn", sys.executable, program, str(tmp_path)],
         cwd=tmp_path,

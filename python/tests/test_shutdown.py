@@ -23,6 +23,7 @@ from support import (
     count,
     has_rows,
     is_tracker,
+    path_with_parsl,
     query,
     replay,
     resource_info,
@@ -53,8 +54,7 @@ def program(tmp_path: pathlib.Path, name: str, *words: str):
         env={
             **os.environ,
             "PYTHONPATH": str(HERE),
-            # Parsl starts its interchange and workers by name.
-            "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
+            "PATH": path_with_parsl(),
         },
     )
     started: list[psutil.Process] = []

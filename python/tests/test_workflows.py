@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
-from support import HERE, collector, in_order, query
+from support import HERE, collector, in_order, path_with_parsl, query
 
 pytestmark = pytest.mark.slow
 
@@ -75,8 +75,7 @@ def _comparable(column: str, value: Any, first: int, way: str) -> Any:
 def run(directory: pathlib.Path, hub: str, no_ops: int, *ways: str) -> Run:
     directory.mkdir()
     program = str(HERE / "programs" / "workflow.py")
-    # Parsl starts its interchange and its workers by name.
-    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    path = path_with_parsl()
     ended = subprocess.run(
         [sys.executable, program, hub, str(directory), str(no_ops), *ways],
         cwd=directory,

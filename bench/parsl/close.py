@@ -46,7 +46,8 @@ def is_there(pid):
 
 def main():
     whose, count = sys.argv[1], int(sys.argv[2])
-    with tempfile.TemporaryDirectory() as directory:
+    # What a hub leaves running may write in it until the last.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         database = f"{directory}/monitoring.db"
         make = {"ours": CollectorHub, "parsl": MonitoringHub}[whose]
         hub = make(logging_endpoint=f"sqlite:///{database}")
@@ -67,7 +68,8 @@ def main():
             rows = connection.execute("SELECT count(*) FROM resource").fetchone()[0]
         print(json.dumps({"seconds": seconds, "rows": rows, "left": len(left)}), flush=True)
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
     os._exit(0)  # at a usual end Python waits for the queue's thread, whose reader may be gone
 
 

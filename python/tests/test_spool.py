@@ -541,6 +541,7 @@ def test_messages_for_which_a_worker_has_no_room_are_told_as_lost_by_kind(tmp_pa
         import parsl_collector._connection as connection
         from support import task_info
         connection.MOST_QUEUED = 10
+        radio.create_sender()._connection._is_open.wait()  # until then there is room for 10, whatever is sent
         for n in range(500):
             radio.create_sender().send(resource_info(0, n, psutil_process_cwd="x" * 100_000))
         for n in range(50):

@@ -24,10 +24,15 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     time.tzset()
 
 
-@pytest.fixture
-def homes(monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
-    """Where the agents of this test's workers are at home; tmp_path is too long for a socket."""
-    with tempfile.TemporaryDirectory(prefix="pc", dir="/tmp") as short:
+@pytest.fixture(autouse=True)
+def homes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pathlib.Path]:
+    """Where the agents of this test's workers are at home; tmp_path is too long for a socket. Of each test's
+    own: what an agent kept for a collector that is gone would go to the next one that has its port."""
+    tmp_path_factory.getbasetemp()  # pytest looks for its own place once
+    # An agent that still runs may write into it.
+    with tempfile.TemporaryDirectory(prefix="pc", dir="/tmp", ignore_cleanup_errors=True) as short:
         monkeypatch.setenv("TMPDIR", short)
         monkeypatch.setattr(tempfile, "tempdir", None)  # what this process has found before
         yield pathlib.Path(short) / f"parsl-collector-{os.getuid()}"

@@ -147,17 +147,18 @@ test.serial(
     const db = openDatabase(t, path);
     t.is(killed.exit, "SIGKILL");
     t.is(db.value("PRAGMA integrity_check"), "ok");
-    t.is(db.value("SELECT count(*) FROM resource WHERE run_id = ?", oldRun), 0);
+    // On a slow machine a transaction has less than a table; what it noted is what is gone.
+    const ofResource = "SELECT rows FROM collector_pruned WHERE run_id = ? AND table_name = 'resource'";
+    const removed = Number(db.value(ofResource, oldRun));
+    t.true(removed > 0);
+    t.is(db.value("SELECT count(*) FROM resource WHERE run_id = ?", oldRun), 5003 - removed);
     t.is(db.value("SELECT count(*) FROM try WHERE run_id = ?", oldRun), 2);
     t.is(db.value("SELECT count(*) FROM workflow WHERE run_id = ?", oldRun), 1);
 
     const next = await runToEnd(t, [...on, "--no-compact", "--json"]);
 
     t.like(JSON.parse(next.stdout), { rows: { try: 2, workflow: 1 }, compacted: null });
-    t.is(
-      db.value("SELECT rows FROM collector_pruned WHERE run_id = ? AND table_name = 'resource'", oldRun),
-      5003,
-    );
+    t.is(db.value(ofResource, oldRun), 5003);
     for (const table of ["workflow", "task", "try", "status", "resource", "node", "block"]) {
       t.is(db.value(`SELECT count(*) FROM "${table}" WHERE run_id = ?`, oldRun), 0, table);
     }

@@ -9,7 +9,10 @@ const programs = [
 ] as const;
 
 /** Rounds without Parsl's own, which takes minutes: what the others take differs by half from round to round. */
-const moreRounds = 2;
+const moreRounds = 4;
+
+/** What is less is left out of the tables of CPU time, in ms an app. */
+const leastCpuMs = 0.005;
 
 /** Fewer take less time than it takes to look at the clock twice. */
 const leastTasks = 40;
@@ -21,7 +24,12 @@ interface WorkflowFigures {
   readonly times_slower: Readonly<Record<"floor" | "ours" | "parsl", number>>;
   /** The same of each round. */
   readonly rounds: Readonly<Record<"ours" | "parsl", readonly number[]>>;
+  /** CPU time of each process from the first app to the last, in ms an app. */
+  readonly cpu_ms_a_task: Readonly<Record<Way, Readonly<Record<string, number>>>>;
 }
+
+const ways = ["off", "floor", "ours", "parsl"] as const;
+type Way = (typeof ways)[number];
 
 /** Real Parsl programs, without monitoring and with it. */
 export async function measureWorkflow(setting: Setting): Promise<Findings> {
@@ -29,6 +37,7 @@ export async function measureWorkflow(setting: Setting): Promise<Findings> {
   const targets: Target[] = [];
   const ratios: Record<string, number> = {};
   const panels = [];
+  const cpuTables = [];
   for (const { name, tasks, executor, interval, most } of programs) {
     const count = String(scaled(tasks, setting, leastTasks));
     setting.say(`${count} apps, ${name}: without monitoring, with ours, with Parsl's`);
@@ -55,6 +64,7 @@ export async function measureWorkflow(setting: Setting): Promise<Findings> {
       isMet: ours <= most,
     });
     ratios[`${name}: Parsl's slowness by ours`] = parsl / ours;
+    cpuTables.push({ title: `CPU of each process, ${name}: ms an app`, rows: cpuRows(found.cpu_ms_a_task) });
     panels.push({
       title: `No-op apps, ${name}: times slower than without monitoring (less is better)`,
       bars: [
@@ -63,7 +73,21 @@ export async function measureWorkflow(setting: Setting): Promise<Findings> {
       ],
     });
   }
-  return { tables: [{ title: "Programs of no-op apps, two workers", rows }], targets, ratios, panels };
+  const tables = [{ title: "Programs of no-op apps, two workers", rows }, ...cpuTables];
+  return { tables, targets, ratios, panels };
+}
+
+/** A row for each process, with what it takes in each way, and one for all. */
+function cpuRows(cpu: WorkflowFigures["cpu_ms_a_task"]): string[][] {
+  const parts = [...new Set(ways.flatMap((way) => Object.keys(cpu[way])))].filter((part) =>
+    ways.some((way) => (cpu[way][part] ?? 0) >= leastCpuMs),
+  );
+  const text = (ms: number | undefined): string => (ms === undefined ? "–" : ms.toFixed(2));
+  return [
+    ["process", "without", "floor", "ours", "Parsl's"],
+    ...parts.map((part) => [part, ...ways.map((way) => text(cpu[way][part]))]),
+    ["all", ...ways.map((way) => text(Object.values(cpu[way]).reduce((sum, ms) => sum + ms, 0)))],
+  ];
 }
 
 /** Messages that a busy hub still holds when it is closed. */

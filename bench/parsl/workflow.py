@@ -92,6 +92,8 @@ PARTS = {
 }
 """The parts of a program by what the titles of their processes have in them."""
 
+WORKERS = 2
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -121,11 +123,11 @@ def program(way, options):
             resource_monitoring_interval=options.interval,
         )
         if options.executor == "threads":
-            executor = parsl.ThreadPoolExecutor(max_threads=2, remote_monitoring_radio=make_radio())
+            executor = parsl.ThreadPoolExecutor(max_threads=WORKERS, remote_monitoring_radio=make_radio())
         else:
             executor = parsl.HighThroughputExecutor(
                 address="127.0.0.1",
-                max_workers_per_node=2,
+                max_workers_per_node=WORKERS,
                 cores_per_worker=1,
                 encrypted=False,
                 provider=LocalProvider(init_blocks=1, max_blocks=1),
@@ -136,11 +138,23 @@ def program(way, options):
         def no_op(number):
             return number
 
+        @parsl.python_app(cache=False)
+        def who():
+            import os
+            import threading
+            import time
+
+            time.sleep(0.05)  # meanwhile the other worker takes the next
+            return os.getpid(), threading.get_ident()
+
         config = parsl.Config(
             executors=[executor], monitoring=hub, run_dir=f"{directory}/runinfo", strategy="none"
         )
         with parsl.load(config):
-            for future in [no_op(-1) for _ in range(8)]:  # both workers are up before the clock starts
+            workers = set()
+            while len(workers) < WORKERS:  # all have run a task before the clock starts
+                workers.update(future.result() for future in [who() for _ in range(WORKERS)])
+            for future in [no_op(-1) for _ in range(8)]:
                 future.result()
             before = cpu_seconds()
             began = time.monotonic()

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 from parsl.monitoring.message_type import MessageType
-from support import Unpicklable, node_info, task_info, wait_until, workflow_start
+from support import Unpicklable, at, node_info, task_info, wait_until, workflow_start
 
 from parsl_collector._queue import MessageQueue, Unreadable, messages_in
 
@@ -30,6 +30,16 @@ def test_messages_come_out_as_they_were_put_and_in_order():
         queue.put(message)
 
     assert take(queue, len(messages)) == messages
+
+
+def test_what_the_interchange_has_gathered_comes_out_as_it_was_told():
+    queue = MessageQueue()
+    told = [node_info(timestamp=at(n)) for n in range(3)]
+
+    queue.put((MessageType.NODE_INFO, [body for _, body in told]))
+    queue.put((MessageType.NODE_INFO,))
+
+    assert take(queue, 4) == [*told, (MessageType.NODE_INFO,)]
 
 
 def test_what_comes_in_a_moment_comes_out_together():

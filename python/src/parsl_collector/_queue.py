@@ -63,10 +63,14 @@ class MessageQueue(multiprocessing.queues.Queue):
         self._packages: dict[Any, Any] = {}
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Takes a message; never waits. Raises ValueError when the queue is closed."""
+        """Takes a message, or what the interchange has gathered (`_interchange`); never waits. Raises
+        ValueError when the queue is closed."""
         if self._closed:
             raise ValueError("put a message: the queue is closed")
-        self._gathered.append(obj)
+        if type(obj) is tuple and len(obj) == 2 and obj[0] is MessageType.NODE_INFO and type(obj[1]) is list:
+            self._gathered.extend((obj[0], body) for body in obj[1])
+        else:
+            self._gathered.append(obj)
         if not self._has_gathered.is_set():
             if self._gatherer is None:
                 self._start_gatherer()

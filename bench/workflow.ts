@@ -60,7 +60,7 @@ export async function measureWorkflow(setting: Setting): Promise<Findings> {
     targets.push({
       figure: `no-op apps, ${name}: slower than without`,
       wanted: `≤ ${times(most)}`,
-      found: `${times(ours)}; Parsl's ${times(parsl)}`,
+      found: `${ours.toFixed(2)} times; Parsl's ${times(parsl)}`,
       isMet: ours <= most,
     });
     ratios[`${name}: Parsl's slowness by ours`] = parsl / ours;

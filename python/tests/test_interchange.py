@@ -121,5 +121,5 @@ def test_what_is_gathered_when_the_interchange_is_ended_is_a_row_too(run):
     with run(20) as database:
         pass
 
-    # It registers, changes twice a task, and is held when its block is to end, just before the interchange is.
+    # It registers, changes twice a task, and is held when its block is to end, just before the interchange.
     assert query(database, "SELECT count(*), sum(NOT active) FROM node") == [(1 + 2 * 20 + 1, 1)]

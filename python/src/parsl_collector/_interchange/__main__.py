@@ -18,6 +18,8 @@ from parsl.executors.high_throughput import manager_record
 from parsl.monitoring.message_type import MessageType
 from parsl.monitoring.radios import zmq
 
+logger = logging.getLogger("parsl.executors.high_throughput.interchange")
+
 GATHER_S = 0.1
 """Least time between two messages to the hub's router about managers, in seconds. One costs 0.1 ms of CPU
 here, and as much there."""
@@ -80,7 +82,10 @@ class GatheringRadio(zmq.ZMQRadioSender):
         while not self._is_closed:
             self._has_gathered.wait()
             self._has_gathered.clear()
-            self._send_gathered()
+            try:
+                self._send_gathered()
+            except Exception:  # what a manager said of itself may be anything
+                logger.exception("monitoring: what managers told is lost")
             time.sleep(GATHER_S)
 
     def _send_gathered(self) -> None:
@@ -108,5 +113,5 @@ def is_of_use(line: logging.LogRecord) -> bool:
 if __name__ == "__main__":
     manager_record.ManagerRecord = Record
     zmq.ZMQRadioSender = GatheringRadio
-    logging.getLogger("parsl.executors.high_throughput.interchange").addFilter(is_of_use)
+    logger.addFilter(is_of_use)
     runpy.run_module("parsl.executors.high_throughput.interchange", run_name="__main__")

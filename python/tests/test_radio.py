@@ -119,6 +119,32 @@ def test_case_49_a_forked_child_sends_through_its_parent(tmp_path, agent):
         ) == [(1, 111, 111)]
 
 
+def test_what_a_worker_said_before_goes_before_what_its_child_says(tmp_path):
+    program = """
+        from parsl_collector import _connection
+
+        _connection.GATHER_S = 2 * DEADLINE_S  # nothing but the child sends it on its way
+        sender = radio.create_sender()
+        sender.send(workflow_start())
+        sys.stdin.readline()
+        sender.send(resource_info(0, 0))
+        if os.fork() == 0:
+            radio.create_sender().send(resource_info(1, 0))
+            os._exit(0)
+        threading.Event().wait(DEADLINE_S)
+        """
+    with collector(tmp_path / "m.db") as running:
+        process = worker(running.address, program)
+        wait_until(lambda: count(running.database, "workflow") == 1, "the first message")
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+        wait_until(lambda: count(running.database, "resource") > 0, "the child's message")
+        process.kill()
+
+        assert query(running.database, "SELECT task_id FROM resource ORDER BY task_id") == [(0,), (1,)]
+
+
 def test_what_a_worker_sent_survives_its_sigterm(tmp_path):
     program = """
         sender = radio.create_sender()

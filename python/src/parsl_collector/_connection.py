@@ -324,6 +324,9 @@ class Connection:
             if datagram.startswith(_LOST):
                 self._sender.add_lost(datagram[1:].decode())
                 continue
+            # Behind what this process said before: where a sample of a task is known, its start is too, also
+            # when the worker is killed then.
+            self._encode_waiting()
             start = 2 + datagram[1]
             self._sender.add(Encoded(datagram[2:start].decode(), datagram[start:]))
 

@@ -1,7 +1,8 @@
-"""HTEX's interchange, Parsl's own, with a record of each manager that is cheap to tell.
+"""HTEX's interchange, Parsl's own, with records of managers that are cheap to tell, and told in batches.
 
-It tells the hub of a manager twice for each task, and writes the same into its log: each time with the list
-of all that is installed there. That is more than all else that monitoring costs this process.
+Parsl's tells the hub of a manager twice for each task, each time by itself, and writes the same into its log:
+each time with the list of all that is installed there. That is more than all else that monitoring costs this
+process.
 """
 
 from __future__ import annotations

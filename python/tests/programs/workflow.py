@@ -2,15 +2,16 @@
 
 HUB is parsl or ours. A WAY is how messages of workers travel: threads (a ThreadPoolExecutor), or the radio of
 a HighThroughputExecutor: default, filesystem, udp, collector, collector-filesystem, collector-udp, or the
-address of a collector. Its executor has it as its label. NO-OPS is how many tasks that do nothing run on the
-first at the end. The database is DIRECTORY/monitoring.db. Prints, as JSON, for each way the number of its
-first task and what its tasks gave.
+address of a collector. Its executor has it as its label. The first tasks are one for each worker, and NO-OPS
+is how many tasks that do nothing run on the first way at the end. The database is DIRECTORY/monitoring.db.
+Prints, as JSON, for each way the number of its first task and what its tasks gave.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from typing import Any
 
@@ -22,6 +23,9 @@ from parsl.monitoring.radios.udp import UDPRadio
 from parsl.providers import LocalProvider
 
 from parsl_collector import CollectorHub, CollectorRadio
+
+WORKERS = 2
+"""Of each executor."""
 
 
 def add(x: int, y: int) -> int:
@@ -42,6 +46,17 @@ def echo(text: str, stdout: tuple[str, str]) -> str:
 
 def no_op() -> None:
     return None
+
+
+def meet(directory: str, way: str, number: int) -> None:
+    """Ends when both workers of an executor are in it."""
+    import pathlib
+    import time
+
+    met = pathlib.Path(directory, "met")
+    met.joinpath(f"{way}-{number}").touch()
+    while not all(met.joinpath(f"{way}-{n}").exists() for n in (0, 1)):
+        time.sleep(0.02)
 
 
 def work(way: str, directory: str) -> list[Any]:
@@ -86,11 +101,11 @@ def radio_of(way: str) -> RadioConfig | None:
 
 def executor_of(way: str) -> parsl.ThreadPoolExecutor | parsl.HighThroughputExecutor:
     if way == "threads":
-        return parsl.ThreadPoolExecutor(label=way, max_threads=2)
+        return parsl.ThreadPoolExecutor(label=way, max_threads=WORKERS)
     return parsl.HighThroughputExecutor(
         label=way,
         address="127.0.0.1",
-        max_workers_per_node=2,
+        max_workers_per_node=WORKERS,
         cores_per_worker=0.5,
         encrypted=False,
         provider=LocalProvider(init_blocks=1, max_blocks=1),
@@ -113,7 +128,15 @@ def main(hub: str, directory: str, no_ops: int, ways: list[str]) -> None:
         strategy="none",
     )
     told = {}
+    os.mkdir(f"{directory}/met")
     with parsl.load(config) as dfk:
+        met = [
+            parsl.python_app(meet, executors=[way], cache=False)(directory, way, number)
+            for way in ways
+            for number in range(WORKERS)
+        ]
+        for future in met:
+            future.result()
         for way in ways:
             told[way] = {"first": dfk.task_count, "returned": work(way, directory)}
         no_op_app = parsl.python_app(no_op, executors=ways[:1], cache=False)

@@ -83,6 +83,8 @@ unlessSkipped(`typing searches, and the address follows${reason}`, async (t) => 
   await shows(page, everyTask);
 
   await page.getByRole("searchbox", { name: "Search" }).pressSequentially("sleep");
+  // By the first letters alone there are the same tasks.
+  await page.waitForURL((url) => url.searchParams.get("search") === "sleep");
   await shows(page, [1, 2]);
   t.is(new URL(page.url()).search, "?search=sleep");
 

@@ -24,8 +24,9 @@ logger = logger_of(__name__)
 MOST_MESSAGES = 500
 MOST_ENVELOPE_BYTES = 256 * 1024
 GATHER_S = 0.1
-"""Least time between two envelopes, in seconds, unless one is full. A message after a silence goes at once.
-An envelope costs about 1 ms of CPU where gRPC for Python sends it, and a transaction at the collector."""
+"""Least time between two envelopes, in seconds, unless one is full, where the sender says no other. A message
+after a silence goes at once. An envelope costs about 1 ms of CPU where gRPC for Python sends it, and a
+transaction at the collector."""
 
 _MOST_REASONS = 20
 """Different reasons of rejections that are logged; the collector's table has them all."""
@@ -76,6 +77,7 @@ class Outbox:
         buffer_bytes: int,
         heartbeat: float | None,
         spool: Spool | None,
+        gather_s: float,
     ) -> None:
         self._where = where
         """The collector, for a person."""
@@ -84,6 +86,7 @@ class Outbox:
         self._buffer_bytes = buffer_bytes
         self._heartbeat = heartbeat
         self._spool = spool
+        self._gather_s = gather_s
         self._waiting: deque[Encoded | Counter[str]] = deque()
         """Without numbers yet. A Counter stands for messages that were given up, by kind."""
         self._waiting_bytes = 0
@@ -278,7 +281,7 @@ class Outbox:
 
     def _make_next(self, waits: bool) -> Outgoing | None:
         """Sends at once when nothing is in flight and nothing was sent just now; else gathers until an
-        acknowledgement comes, or GATHER_S are over, or an envelope is full. With `waits` false it asks the
+        acknowledgement comes, or it is time, or an envelope is full. With `waits` false it asks the
         clock alone."""
         self._number_lost()
         is_awaiting = waits and bool(self._in_flight)
@@ -306,7 +309,7 @@ class Outbox:
         """Seconds until what waits is to be sent; None when an event decides that, or when it is now."""
         if self.flushing or (waits and self._in_flight) or not self._waiting:
             return None
-        left = self._sent_at + GATHER_S - time.monotonic()
+        left = self._sent_at + self._gather_s - time.monotonic()
         return left if left > 0 else None
 
     def _is_full(self) -> bool:

@@ -7,7 +7,9 @@ which is what Parsl's own part costs (states, NODE_INFO of the interchange). our
 CollectorRadio. parsl: its own, which takes minutes, in the first ROUNDS. Prints for each the median of the
 seconds, as a multiple of off's in the same round: absolute figures of a shared machine mean little. With it
 the CPU time that a task costs in each process of the program, in ms, which tells on a busy machine too where
-the rest goes.
+the rest goes. Both are of a program's first TASKS. The same program runs as many again, a second after the
+ones before are done, until it has had N bursts of them (default 1): "later", without parsl's, is what a
+program costs that goes on.
 """
 
 import argparse
@@ -94,6 +96,9 @@ PARTS = {
 
 WORKERS = 2
 
+PAUSE_S = 1
+"""Between two bursts: what was said of the one before is stored by then."""
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -157,13 +162,21 @@ def program(way, options):
             for future in [no_op(-1) for _ in range(8)]:
                 future.result()
             before = cpu_seconds()
-            began = time.monotonic()
-            for future in [no_op(number) for number in range(options.tasks)]:
-                future.result()
-            seconds = time.monotonic() - began
+            seconds = burst_seconds(no_op, options.tasks)
             used = cpu_seconds()
+            later = []
+            for _ in range(1, options.bursts):
+                time.sleep(PAUSE_S)
+                later.append(burst_seconds(no_op, options.tasks))
     cpu_ms = {part: (total - before[part]) * 1000 / options.tasks for part, total in used.items()}
-    print(json.dumps({"seconds": seconds, "cpu_ms": cpu_ms}))
+    print(json.dumps({"seconds": seconds, "later": later, "cpu_ms": cpu_ms}))
+
+
+def burst_seconds(app, tasks):
+    began = time.monotonic()
+    for future in [app(number) for number in range(tasks)]:
+        future.result()
+    return time.monotonic() - began
 
 
 def main():
@@ -173,6 +186,7 @@ def main():
     parser.add_argument("--interval", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with-parsl", type=int, default=0)
+    parser.add_argument("--bursts", type=int, default=1)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way is not None:
@@ -180,18 +194,20 @@ def main():
         return
     ways = list(WAYS) if options.with_parsl else ["off", "floor", "ours"]
     multiples = {way: [] for way in ways}
+    later = {way: [] for way in ways if way != "parsl"}
     cpu_ms = {way: collections.defaultdict(list) for way in ways}
     path = [os.path.dirname(os.path.abspath(__file__)), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     rates = []
     for number in range(options.rounds):
-        seconds = {}
+        seconds, seconds_later = {}, {}
         for way in ways:
             if way == "parsl" and number >= options.with_parsl:
                 continue
             # As a module that the workers can import, beside what the caller tests.
             run = "import workflow; workflow.main()"
+            only_one = ["--bursts", "1"] if way == "parsl" else []
             said = subprocess.run(
-                [sys.executable, "-c", run, *sys.argv[1:], "--way", way],
+                [sys.executable, "-c", run, *sys.argv[1:], *only_one, "--way", way],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -202,6 +218,9 @@ def main():
             for part, ms in found["cpu_ms"].items():
                 cpu_ms[way][part].append(ms)
             multiples[way].append(round(seconds[way] / seconds["off"], 2))
+            if found["later"]:
+                seconds_later[way] = statistics.median(found["later"])
+                later[way].append(round(seconds_later[way] / seconds_later["off"], 2))
         rates.append(options.tasks / seconds["off"])
     medians = {way: statistics.median(values) for way, values in multiples.items()}
     print(
@@ -213,6 +232,8 @@ def main():
                 "off_tasks_per_s": round(statistics.median(rates)),
                 "times_slower": medians,
                 "rounds": multiples,
+                "later": {way: statistics.median(values) for way, values in later.items() if values},
+                "rounds_later": later,
                 "cpu_ms_a_task": {
                     way: {part: round(statistics.median(values), 3) for part, values in parts.items()}
                     for way, parts in cpu_ms.items()

@@ -43,9 +43,9 @@ HEARTBEAT_S = 30.0
 """Silence after which the collector is told that the run goes on: after 90 s it would take it for lost."""
 
 _GATHER_S = 0.25
-"""Least time between two of the drain's envelopes, in seconds. A transaction costs the collector 1.5 to 3 ms of CPU
-beside its rows while the run is young, on the cores of the tasks. Where the submit process ends or hurries
-nothing waits for it."""
+"""Least time between two of the drain's envelopes, in seconds. A transaction costs the collector 1.5 to 3 ms
+of CPU beside its rows while the run is young, on the cores of the tasks. The end of a run does not wait for
+it."""
 
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
@@ -179,9 +179,7 @@ class _Drain:
         self._settings = settings
         self._way = way
         # No hostname: what is drained was said by many hosts, and one that is missing is not this one.
-        self._sender = MessageSender(
-            [way], heartbeat=HEARTBEAT_S, gather=_GATHER_S, spool=settings.spool
-        )
+        self._sender = MessageSender([way], heartbeat=HEARTBEAT_S, gather=_GATHER_S, spool=settings.spool)
         self._read_at = time.monotonic()
         self._ended, self._end = ended, end
         self._patience: float | None = None

@@ -23,7 +23,7 @@ WORKER = """
 import datetime, json, os, signal, sys, threading, time
 from parsl.monitoring.message_type import MessageType
 from parsl_collector import CollectorRadio
-from support import DEADLINE_S, resource_info, workflow_start
+from support import DEADLINE_S, resource_info, wait_to_be_ended, workflow_start
 
 def say(word):
     print(json.dumps(word), flush=True)
@@ -131,7 +131,7 @@ def test_what_a_worker_said_before_goes_before_what_its_child_says(tmp_path):
         if os.fork() == 0:
             radio.create_sender().send(resource_info(1, 0))
             os._exit(0)
-        threading.Event().wait(DEADLINE_S)
+        wait_to_be_ended()
         """
     with collector(tmp_path / "m.db") as running:
         process = worker(running.address, program)
@@ -151,7 +151,7 @@ def test_what_a_worker_sent_survives_its_sigterm(tmp_path):
         for n in range(1000):
             sender.send(resource_info(0, n))
         say("sent")
-        threading.Event().wait(DEADLINE_S)
+        wait_to_be_ended()
         """
     with collector(tmp_path / "m.db") as running:
         process = worker(running.address, program)
@@ -173,7 +173,7 @@ def test_what_a_worker_sent_survives_several_sigterms_and_a_collector_that_takes
         for n in range(1000):
             sender.send(resource_info(0, n))
         say("sent")
-        threading.Event().wait(DEADLINE_S)
+        wait_to_be_ended()
         """
     with collector(tmp_path / "m.db") as running:
         process = worker(running.address, program, agent)

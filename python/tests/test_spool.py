@@ -524,7 +524,7 @@ def test_a_worker_that_is_terminated_leaves_on_disk_what_it_has_not_sent(tmp_pat
         for n in range(1000):
             radio.create_sender().send(resource_info(0, n))
         say("sent")
-        threading.Event().wait(DEADLINE_S)
+        wait_to_be_ended()
         """
     process = worker(free_address(), program)
     assert process.stdout.readline() == '"sent"\n'

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import itertools
 import sys
-import threading
 
 import parsl
-from support import DEADLINE_S, task_info, workflow_start
+from support import task_info, wait_to_be_ended, workflow_start
 
 from parsl_collector import CollectorHub
 
@@ -34,7 +33,7 @@ def with_a_hub(hub: CollectorHub, directory: str, *, is_busy: bool) -> None:
     hub.resource_msgs.close()
     hub.resource_msgs.join_thread()
     print("put", flush=True)
-    threading.Event().wait(DEADLINE_S)
+    wait_to_be_ended()
 
 
 def with_parsl(hub: CollectorHub, directory: str) -> None:
@@ -49,7 +48,7 @@ def with_parsl(hub: CollectorHub, directory: str) -> None:
         for future in [app() for _ in range(3)]:
             future.result()
         print("put", flush=True)
-        threading.Event().wait(DEADLINE_S)
+        wait_to_be_ended()
 
 
 def main(directory: str, what: str, *words: str) -> None:

@@ -48,14 +48,14 @@ def no_op() -> None:
     return None
 
 
-def meet(directory: str, way: str, number: int) -> None:
-    """Ends when both workers of an executor are in it."""
+def meet(directory: str, way: str, number: int, of: int) -> None:
+    """Ends when it runs in `of` workers of an executor at one time."""
     import pathlib
     import time
 
     met = pathlib.Path(directory, "met")
     met.joinpath(f"{way}-{number}").touch()
-    while not all(met.joinpath(f"{way}-{n}").exists() for n in (0, 1)):
+    while not all(met.joinpath(f"{way}-{n}").exists() for n in range(of)):
         time.sleep(0.02)
 
 
@@ -131,7 +131,7 @@ def main(hub: str, directory: str, no_ops: int, ways: list[str]) -> None:
     os.mkdir(f"{directory}/met")
     with parsl.load(config) as dfk:
         met = [
-            parsl.python_app(meet, executors=[way], cache=False)(directory, way, number)
+            parsl.python_app(meet, executors=[way], cache=False)(directory, way, number, WORKERS)
             for way in ways
             for number in range(WORKERS)
         ]

@@ -15,12 +15,12 @@ import { measureClose, measureWorkflow } from "./workflow.js";
 export const parts: Readonly<Record<string, Part>> = {
   ingest: {
     about: "durable messages/s of the collector, of Parsl's own monitoring and of SQLite alone, in turn",
-    minutes: 3,
+    minutes: 4,
     measure: measureIngest,
   },
   shapes: {
     about: "streams and envelopes of several sizes: durable messages/s, acknowledgements, CPU, memory",
-    minutes: 2,
+    minutes: 5,
     measure: measureShapes,
   },
   latency: {
@@ -30,7 +30,7 @@ export const parts: Readonly<Record<string, Part>> = {
   },
   postgres: {
     about: "durable messages/s of 1, 2 and 4 collectors into one PostgreSQL, beside SQLite, in turn",
-    minutes: 3,
+    minutes: 5,
     measure: measurePostgres,
   },
   transports: {
@@ -40,12 +40,12 @@ export const parts: Readonly<Record<string, Part>> = {
   },
   workflow: {
     about: "real Parsl programs of no-op apps, without monitoring, with ours, with Parsl's",
-    minutes: 19,
+    minutes: 13,
     measure: measureWorkflow,
   },
   close: {
     about: "how long a hub takes to close, idle and with messages on their way, and what is left",
-    minutes: 1,
+    minutes: 2,
     measure: measureClose,
   },
   memory: {

@@ -1,18 +1,25 @@
 import { runPython, scaled, type Setting } from "./part.js";
 import { median, rounded, times, type Findings, type Target } from "./report.js";
 
-/** Programs of no-op apps, and how much slower than without monitoring each may be. */
+/** Programs of no-op apps, how much slower than without monitoring each may be, and how many times as many rounds as
+ *  Parsl's own, which takes minutes, the others have: what a program on HTEX takes differs by half from round to round. */
 const programs = [
-  { name: "htex, a sample each 30 s", tasks: 300, executor: "htex", interval: 30, most: 1.5 },
-  { name: "htex, no samples between", tasks: 300, executor: "htex", interval: 0, most: 1.4 },
-  { name: "threads", tasks: 2_000, executor: "threads", interval: 30, most: 1.5 },
+  {
+    name: "htex, a sample each 30 s",
+    ...{ tasks: 300, executor: "htex", interval: 30, most: 1.5 },
+    ...{ timesRounds: 4, bursts: 5 },
+  },
+  {
+    name: "htex, no samples between",
+    ...{ tasks: 300, executor: "htex", interval: 0, most: 1.4 },
+    ...{ timesRounds: 2, bursts: 5 },
+  },
+  {
+    name: "threads",
+    ...{ tasks: 2_000, executor: "threads", interval: 30, most: 1.5 },
+    ...{ timesRounds: 1, bursts: 1 },
+  },
 ] as const;
-
-/** Of each program: the first one is what the targets are for. */
-const bursts = 5;
-
-/** Rounds without Parsl's own, which takes minutes: what the others take differs by half from round to round. */
-const moreRounds = 4;
 
 /** What is less is left out of the tables of CPU time, in ms an app. */
 const leastCpuMs = 0.005;
@@ -27,8 +34,8 @@ interface WorkflowFigures {
   readonly times_slower: Readonly<Record<"floor" | "ours" | "parsl", number>>;
   /** The same of each round. */
   readonly rounds: Readonly<Record<"ours" | "parsl", readonly number[]>>;
-  /** Medians of what the same programs ran after it. */
-  readonly later: Readonly<Record<"floor" | "ours", number>>;
+  /** Medians of what the same programs ran after it, where they did. */
+  readonly later: Readonly<Partial<Record<"floor" | "ours", number>>>;
   /** CPU time of each process from the first app to the last, in ms an app. */
   readonly cpu_ms_a_task: Readonly<Record<Way, Readonly<Record<string, number>>>>;
 }
@@ -55,15 +62,15 @@ export async function measureWorkflow(setting: Setting): Promise<Findings> {
   const ratios: Record<string, number> = {};
   const panels = [];
   const cpuTables = [];
-  for (const { name, tasks, executor, interval, most } of programs) {
+  for (const { name, tasks, executor, interval, most, timesRounds, bursts } of programs) {
     const count = String(scaled(tasks, setting, leastTasks));
     setting.say(`${count} apps, ${name}: without monitoring, with ours, with Parsl's`);
     const found = await runPython<WorkflowFigures>(
       setting,
       "workflow.py",
       ...[count, "--executor", executor, "--interval", String(interval)],
-      ...["--rounds", String(setting.rounds + moreRounds), "--with-parsl", String(setting.rounds)],
-      ...["--bursts", String(bursts)],
+      ...["--rounds", String(setting.rounds * timesRounds), "--with-parsl", String(setting.rounds)],
+      ...["--bursts", String(bursts), "--with-bursts", String(setting.rounds)],
     );
     const { floor, ours, parsl } = found.times_slower;
     rows.push([
@@ -74,8 +81,7 @@ export async function measureWorkflow(setting: Setting): Promise<Findings> {
       times(ours),
       `${Math.min(...found.rounds.ours).toFixed(1)} to ${Math.max(...found.rounds.ours).toFixed(1)}`,
       times(parsl),
-      times(found.later.floor),
-      times(found.later.ours),
+      ...[found.later.floor, found.later.ours].map((later) => (later === undefined ? "–" : times(later))),
     ]);
     targets.push({
       figure: `no-op apps, ${name}: slower than without`,

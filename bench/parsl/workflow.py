@@ -1,15 +1,16 @@
 """A real Parsl program of no-op apps, without monitoring and with it, in turn.
 
 usage: workflow.py [TASKS] [--executor htex|threads] [--interval SECONDS] [--rounds N] [--with-parsl ROUNDS]
+                   [--bursts N] [--with-bursts ROUNDS]
 
 Two workers in one local block. off: no monitoring. floor: a hub that discards and a radio that sends nothing,
 which is what Parsl's own part costs (states, NODE_INFO of the interchange). ours: CollectorHub and
 CollectorRadio. parsl: its own, which takes minutes, in the first ROUNDS. Prints for each the median of the
 seconds, as a multiple of off's in the same round: absolute figures of a shared machine mean little. With it
 the CPU time that a task costs in each process of the program, in ms, which tells on a busy machine too where
-the rest goes. Both are of a program's first TASKS. The same program runs as many again, a second after the
-ones before are done, until it has had N bursts of them (default 1): "later", without parsl's, is what a
-program costs that goes on.
+the rest goes. Both are of a program's first TASKS. In the first ROUNDS (default: all) the same program runs
+as many again, a second after the ones before are done, until it has had N bursts of them (default 1):
+"later", without parsl's, is what a program costs that goes on.
 """
 
 import argparse
@@ -187,6 +188,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with-parsl", type=int, default=0)
     parser.add_argument("--bursts", type=int, default=1)
+    parser.add_argument("--with-bursts", type=int)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way is not None:
@@ -205,7 +207,8 @@ def main():
                 continue
             # As a module that the workers can import, beside what the caller tests.
             run = "import workflow; workflow.main()"
-            only_one = ["--bursts", "1"] if way == "parsl" else []
+            goes_on = way != "parsl" and (options.with_bursts is None or number < options.with_bursts)
+            only_one = [] if goes_on else ["--bursts", "1"]
             said = subprocess.run(
                 [sys.executable, "-c", run, *sys.argv[1:], *only_one, "--way", way],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},

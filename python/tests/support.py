@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psutil
+from parsl.dataflow.states import States
 from parsl.monitoring.message_type import MessageType
 
 from parsl_collector import CollectorHub
@@ -70,7 +71,7 @@ def task_info(task_id: int = 0, state: str = "pending", seconds: float = 1, **ov
         "task_hashsum": None,
         "task_fail_count": 0,
         "task_fail_cost": 0,
-        "task_status": 0,
+        "task_status": States[state],
         "task_id": task_id,
         "task_time_invoked": at(0.5),
         "task_try_time_launched": None,

@@ -8,7 +8,9 @@ import os
 import threading
 from multiprocessing.connection import Connection
 
+import parsl
 import pytest
+from parsl.monitoring import MonitoringHub
 from parsl.monitoring.message_type import MessageType
 from support import Unpicklable, at, node_info, task_info, wait_until, workflow_start
 
@@ -48,6 +50,29 @@ def test_what_comes_in_a_moment_comes_out_together():
         queue.put(task_info(n))
 
     assert len(queue.get(timeout=30)) > 10
+
+
+def test_what_parsl_itself_says_needs_no_pickle_of_its_own(tmp_path):
+    class Hub(MonitoringHub):
+        def start(self, dfk_run_dir, config_run_dir, log_config=None):
+            self.resource_msgs = MessageQueue()
+
+        def close(self):
+            pass
+
+    hub = Hub(resource_monitoring_enabled=False)
+    with parsl.load(parsl.Config(monitoring=hub, run_dir=str(tmp_path))):
+        assert parsl.python_app(pow)(2, 3).result() == 8
+
+    said: list = []
+    while not said or "time_completed" not in said[-1][1]:
+        said += hub.resource_msgs.get(timeout=30)
+        assert {type(item) for item in said} == {tuple}
+    assert [kind for kind, _ in said] == [
+        MessageType.WORKFLOW_INFO,
+        *[MessageType.TASK_INFO] * 3,
+        MessageType.WORKFLOW_INFO,
+    ]
 
 
 def test_a_program_that_never_stops_putting_is_heard_meanwhile(monkeypatch):

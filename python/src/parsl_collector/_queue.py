@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from parsl.dataflow.states import States
 from parsl.monitoring.message_type import MessageType
 from parsl.multiprocessing import SpawnContext
 
@@ -182,11 +183,12 @@ def _alone(message: Any) -> _Alone | Unreadable:
         return Unreadable(f"it cannot be pickled: {type(e).__name__}: {e}", text_of(message))
 
 
-_SIMPLE = frozenset((str, int, float, bool, type(None), bytes))
+_SIMPLE = frozenset((str, int, float, bool, type(None), bytes, States))
+"""States is Parsl's, in each of its messages of a task: pickled by its name, which the reader has too."""
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is made of Python's own types alone: those have no code that could raise."""
+    """Whether a value is made of Python's own types and States alone: those have no code that could raise."""
     kind = type(value)
     if kind in _SIMPLE:
         return True

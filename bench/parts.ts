@@ -21,6 +21,7 @@ export const parts: Readonly<Record<string, Part>> = {
   shapes: {
     about: "streams and envelopes of several sizes: durable messages/s, acknowledgements, CPU, memory",
     minutes: 5,
+    isApart: true,
     measure: measureShapes,
   },
   latency: {
@@ -31,6 +32,7 @@ export const parts: Readonly<Record<string, Part>> = {
   postgres: {
     about: "durable messages/s of 1, 2 and 4 collectors into one PostgreSQL, beside SQLite, in turn",
     minutes: 5,
+    isApart: true,
     measure: measurePostgres,
   },
   transports: {

@@ -1,8 +1,9 @@
 import { runPython, scaled, type Setting } from "./part.js";
 import { median, rounded, times, type Findings, type Target } from "./report.js";
 
-/** Programs of no-op apps, how much slower than without monitoring each may be, and how many times as many rounds as
- *  Parsl's own, which takes minutes, the others have: what a program on HTEX takes differs by half from round to round. */
+/** Programs of no-op apps, how much slower than without monitoring each may be, in the first of its bursts, and how many
+ *  times as many rounds as Parsl's own, which takes minutes, the others have: what a program on HTEX takes differs by half
+ *  from round to round. */
 const programs = [
   {
     name: "htex, a sample each 30 s",

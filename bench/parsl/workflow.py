@@ -188,7 +188,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with-parsl", type=int, default=0)
     parser.add_argument("--bursts", type=int, default=1)
-    parser.add_argument("--with-bursts", type=int)
+    parser.add_argument("--with-bursts", type=int, default=sys.maxsize)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way is not None:
@@ -207,7 +207,7 @@ def main():
                 continue
             # As a module that the workers can import, beside what the caller tests.
             run = "import workflow; workflow.main()"
-            goes_on = way != "parsl" and (options.with_bursts is None or number < options.with_bursts)
+            goes_on = way != "parsl" and number < options.with_bursts
             only_one = [] if goes_on else ["--bursts", "1"]
             said = subprocess.run(
                 [sys.executable, "-c", run, *sys.argv[1:], *only_one, "--way", way],

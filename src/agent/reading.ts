@@ -2,7 +2,7 @@ import { WireType } from "@bufbuild/protobuf/wire";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
-import { partsOf } from "../model/envelope-parts.js";
+import { messagesIn, partsOf } from "../model/envelope-parts.js";
 import { MonitoringMessage, type WorkerTaskInfo } from "../model/messages.js";
 import type { OutgoingEnvelope } from "../radios/radio.js";
 
@@ -33,14 +33,14 @@ export function readEnvelope(bytes: Uint8Array): PassingEnvelope {
 }
 
 function read(bytes: Uint8Array): PassingEnvelope {
-  const { messages, rest } = partsOf(bytes);
-  const { senderId, firstSequence, runId, hostname } = Envelope.decode(rest);
-  const tries = messages.flatMap((message) => {
+  const parts = partsOf(bytes);
+  const { senderId, firstSequence, runId, hostname } = Envelope.decode(parts.rest);
+  const tries = messagesIn(bytes, parts).flatMap((message) => {
     const info = workerTaskInfoIn(message);
     if (info === undefined) return [];
     return { ...info, runId: info.runId ?? runId, hostname: info.hostname ?? hostname };
   });
-  return { bytes, senderId, firstSequence: Number(firstSequence), count: messages.length, tries };
+  return { bytes, senderId, firstSequence: Number(firstSequence), count: parts.length, tries };
 }
 
 /** A message has one field, its kind: the first tag tells. */

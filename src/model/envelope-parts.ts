@@ -14,9 +14,12 @@ const mostMessages = 20_000;
 /** Losses that one envelope may have; they too take a hundred times their bytes. */
 const mostLosses = 100_000;
 
+/** Positions in an envelope: a hundred arrays of bytes for as many messages would live as long as the envelope does. */
 export interface EnvelopeParts {
-  /** The bytes of each message. */
-  readonly messages: readonly Uint8Array[];
+  /** How many messages it has. */
+  readonly length: number;
+  /** Where each message begins, and where it ends, in turn. */
+  readonly bounds: readonly number[];
   /** The envelope without them. */
   readonly rest: Uint8Array;
 }
@@ -26,7 +29,7 @@ export interface EnvelopeParts {
  *  envelope, and for one with more messages or losses than it may have. */
 export function partsOf(envelope: Uint8Array): EnvelopeParts {
   const reader = new BinaryReader(envelope);
-  const messages: Uint8Array[] = [];
+  const bounds: number[] = [];
   const others: Uint8Array[] = [];
   let losses = 0;
   let othersFrom = 0;
@@ -35,19 +38,32 @@ export function partsOf(envelope: Uint8Array): EnvelopeParts {
     const [field, wireType] = reader.tag();
     if (field === messagesField && wireType === WireType.LengthDelimited) {
       if (start > othersFrom) others.push(envelope.subarray(othersFrom, start));
-      messages.push(reader.bytes());
-      othersFrom = reader.pos;
+      const length = reader.uint32();
+      othersFrom = reader.pos + length;
+      if (othersFrom > reader.len) throw new RangeError("a message is longer than what is left of them");
+      bounds.push(reader.pos, othersFrom);
+      reader.pos = othersFrom;
     } else {
       reader.skip(wireType, field);
       if (field === lossesField) losses += 1;
     }
-    if (messages.length > mostMessages) {
+    if (bounds.length > 2 * mostMessages) {
       throw new Error(`more than ${String(mostMessages)} messages; send several envelopes`);
     }
     if (losses > mostLosses) throw new Error(`more than ${String(mostLosses)} losses; tell them in several`);
   }
   others.push(envelope.subarray(othersFrom));
-  return { messages, rest: Buffer.concat(others) };
+  return { length: bounds.length / 2, bounds, rest: Buffer.concat(others) };
+}
+
+/** The bytes of the message at an index. */
+export function messageAt(envelope: Uint8Array, { bounds }: EnvelopeParts, index: number): Uint8Array {
+  return envelope.subarray(bounds[2 * index], bounds[2 * index + 1]);
+}
+
+/** The bytes of all its messages. */
+export function messagesIn(envelope: Uint8Array, parts: EnvelopeParts): Uint8Array[] {
+  return Array.from({ length: parts.length }, (_, index) => messageAt(envelope, parts, index));
 }
 
 /** Part of an envelope, as an envelope of its own. */
@@ -61,14 +77,15 @@ export interface EnvelopePart {
 /** The envelopes that have of another one the messages that are wanted, by index: one for each run of them, and the
  *  first with all that is no message; none when nothing would be in it. */
 export function splitEnvelope(envelope: Uint8Array, isWanted: (index: number) => boolean): EnvelopePart[] {
-  const { rest, messages } = partsOf(envelope);
-  const head = Envelope.decode(rest);
+  const parts = partsOf(envelope);
+  const messages = messagesIn(envelope, parts);
+  const head = Envelope.decode(parts.rest);
   const first = Number(head.firstSequence);
   const wanted = messages.map((_, index) => index).filter(isWanted);
   if (messages.length > 0 && wanted.length === messages.length) {
     return [{ first, last: first + messages.length - 1, bytes: envelope }];
   }
-  const parts: EnvelopePart[] = [];
+  const split: EnvelopePart[] = [];
   for (let at = 0; at < wanted.length;) {
     const from = wanted[at] ?? 0;
     let to = from;
@@ -78,14 +95,14 @@ export function splitEnvelope(envelope: Uint8Array, isWanted: (index: number) =>
     }
     at += 1;
     const firstSequence = BigInt(first + from);
-    const others = parts.length === 0 ? {} : { closingNote: undefined, losses: [] };
+    const others = split.length === 0 ? {} : { closingNote: undefined, losses: [] };
     const bytes = encodeEnvelope({ ...head, ...others, firstSequence }, messages.slice(from, to + 1));
-    parts.push({ first: first + from, last: first + to, bytes });
+    split.push({ first: first + from, last: first + to, bytes });
   }
-  if (parts.length === 0 && (head.closingNote !== undefined || head.losses.length > 0)) {
-    parts.push({ first: 0, last: -1, bytes: Envelope.encode({ ...head, firstSequence: 0n }).finish() });
+  if (split.length === 0 && (head.closingNote !== undefined || head.losses.length > 0)) {
+    split.push({ first: 0, last: -1, bytes: Envelope.encode({ ...head, firstSequence: 0n }).finish() });
   }
-  return parts;
+  return split;
 }
 
 /** An envelope with more messages behind its own, given as bytes. */

@@ -2,7 +2,7 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 
 import { reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
-import { partsOf } from "../model/envelope-parts.js";
+import { messageAt, messagesIn, partsOf, type EnvelopeParts } from "../model/envelope-parts.js";
 import { MonitoringMessage } from "../model/messages.js";
 import type { Interval } from "./ledger.js";
 import { longestName, type Context, type Facts } from "./rows/facts.js";
@@ -41,6 +41,8 @@ export interface ReceivedEnvelope {
   readonly bytes: Uint8Array;
   /** The message at an index, read by the shortest way to its row. */
   read(index: number): ReadMessage;
+  /** How many bytes the message at an index has. */
+  sizeOf(index: number): number;
   /** The bytes of the message at an index, as they came. */
   bytesOf(index: number): Uint8Array;
 }
@@ -49,11 +51,10 @@ export interface ReceivedEnvelope {
  *  itself. */
 export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly invalid: string } {
   let envelope: Envelope;
-  let parts: readonly Uint8Array[];
+  let parts: EnvelopeParts;
   try {
-    const { rest, messages } = partsOf(bytes);
-    envelope = Envelope.decode(rest);
-    parts = messages;
+    parts = partsOf(bytes);
+    envelope = Envelope.decode(parts.rest);
   } catch (cause) {
     return { invalid: `its bytes are no envelope (${reasonOf(cause)})` };
   }
@@ -97,7 +98,7 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
   }
   const context = { runId: envelope.runId, hostname: envelope.hostname };
   const samples = new SampleReader(bytes);
-  const bytesOf = (index: number): Uint8Array => parts[index] ?? new Uint8Array();
+  const { bounds } = parts;
   let messages: DecodedMessage[] | undefined;
   return {
     senderId,
@@ -106,7 +107,7 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     sequences: parts.length === 0 ? undefined : { first, last },
     length: parts.length,
     get messages() {
-      return (messages ??= parts.map(readMessage));
+      return (messages ??= messagesIn(bytes, parts).map(readMessage));
     },
     lastSequence,
     losses,
@@ -114,12 +115,11 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     read: (index) => {
       const decoded = messages?.[index];
       if (decoded !== undefined) return decoded;
-      const part = bytesOf(index);
-      const from = part.byteOffset - bytes.byteOffset;
-      const sample = samples.read(from, from + part.length, context);
-      return sample === undefined ? readMessage(part) : { sample };
+      const sample = samples.read(bounds[2 * index] ?? 0, bounds[2 * index + 1] ?? 0, context);
+      return sample === undefined ? readMessage(messageAt(bytes, parts, index)) : { sample };
     },
-    bytesOf,
+    sizeOf: (index) => (bounds[2 * index + 1] ?? 0) - (bounds[2 * index] ?? 0),
+    bytesOf: (index) => messageAt(bytes, parts, index),
   };
 }
 

@@ -12,7 +12,8 @@ import {
   type ReadMessage,
   type ReceivedEnvelope,
 } from "../../envelope-reader.js";
-import { factsOf, type Context } from "../../rows/facts.js";
+import { factsOf, type Context, type Facts } from "../../rows/facts.js";
+import type { Interval } from "../../ledger.js";
 import type { StoreCounts } from "../../store-counts.js";
 import type { Arrival, Outcome } from "../sink.js";
 import { isDamage } from "./damage.js";
@@ -26,9 +27,11 @@ import { Tables } from "./tables.js";
 /** Senders that are kept in memory from one group to the next. */
 const keptSenders = 20_000;
 
-const sampleKind = kindNames["resourceInfo"] ?? "";
+/** Messages that are stored at once, and their bytes: a row costs less in company, and what a message says in memory, thirty
+ *  times its bytes at worst, stays until all of them are stored. */
+const [messagesAtOnce, bytesAtOnce] = [128, 256 * 1024];
 
-type StorableMessage = Exclude<ReadMessage, { readonly unreadable: string }>;
+const sampleKind = kindNames["resourceInfo"] ?? "";
 
 /** An arrival whose envelope was read, or why that could not be. */
 export type ReadArrival = Omit<Arrival, "envelope"> & { readonly envelope: ReturnType<typeof readEnvelope> };
@@ -47,6 +50,23 @@ export type Care =
   | "each message"
   /** No message becomes a row: all are kept as rejected, with this reason. */
   | { readonly refusal: string };
+
+/** An envelope while its messages are stored. */
+interface Reception {
+  readonly envelope: ReceivedEnvelope;
+  readonly radio: string;
+  readonly sender: Sender;
+  readonly now: Micros;
+  readonly care: Care;
+  /** Why messages were refused, by their sequences. */
+  readonly refused: Map<number, string>;
+}
+
+/** A message and its place in the envelope. */
+interface Waiting {
+  readonly index: number;
+  readonly message: ReadMessage;
+}
 
 /** Stores groups in the tables: the ledger's check, the rows, the ledger, the rejected messages. What it keeps in memory
  *  holds as long as nobody else writes to them. Used inside a transaction. */
@@ -147,7 +167,7 @@ export class GroupWriter {
     const rejections =
       sequences === undefined
         ? []
-        : this.#storeMessages(envelope, radio, sequences.first, sender, now, care, refused);
+        : this.#storeMessages({ envelope, radio, sender, now, care, refused }, sequences);
     const first = sequences?.first ?? 0;
     // Before the ledger has them: then none is new.
     this.#log.append(envelope, (index) => !sender.sequences.has(first + index), refused, radio, now);
@@ -163,17 +183,9 @@ export class GroupWriter {
     };
   }
 
-  #storeMessages(
-    envelope: ReceivedEnvelope,
-    radio: string,
-    first: number,
-    sender: Sender,
-    now: Micros,
-    care: Care,
-    refused: Map<number, string>,
-  ): Rejection[] {
+  #storeMessages(reception: Reception, { first, last }: Interval): Rejection[] {
+    const { envelope, radio, sender, refused } = reception;
     const { length } = envelope;
-    const last = first + length - 1;
     const { counts, sequences } = sender;
     if (sequences.includes({ first, last })) {
       counts.repeated += length;
@@ -181,28 +193,43 @@ export class GroupWriter {
       return this.#rejectionsOf(sender, first, last);
     }
     const overlaps = first <= sequences.highest;
+    let waiting: Waiting[] = [];
+    let bytes = 0;
     for (let index = 0; index < length; index += 1) {
-      const sequence = first + index;
       const message = envelope.read(index);
       // A sender that reconnects resends its whole window, so a known number is a repeat and not a fault.
-      if (overlaps && sequences.has(sequence)) {
+      if (overlaps && sequences.has(first + index)) {
         counts.repeated += 1;
         this.#storeCounts.add(radio, kindOf(message), "repeated");
         continue;
       }
-      const reason =
-        "unreadable" in message ? message.unreadable : this.#storeWith(care, message, envelope, sender, now);
+      waiting.push({ index, message });
+      bytes += envelope.sizeOf(index);
+      if (waiting.length < messagesAtOnce && bytes < bytesAtOnce) continue;
+      this.#storeWaiting(reception, first, waiting);
+      [waiting, bytes] = [[], 0];
+    }
+    this.#storeWaiting(reception, first, waiting);
+    return refused.size > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
+  }
+
+  /** `first`: the sequence of the envelope's first message. */
+  #storeWaiting(reception: Reception, first: number, waiting: readonly Waiting[]): void {
+    const { envelope, radio, sender, now, refused } = reception;
+    const refusals = this.#refusals(reception, waiting);
+    for (const [at, { index, message }] of waiting.entries()) {
+      const reason = refusals[at];
       if (reason === undefined) {
-        counts.stored += 1;
+        sender.counts.stored += 1;
         this.#storeCounts.add(radio, kindOf(message), "stored");
         continue;
       }
-      counts.rejected += 1;
+      sender.counts.rejected += 1;
       this.#storeCounts.add(radio, kindOf(message), "rejected");
-      refused.set(sequence, reason);
+      refused.set(first + index, reason);
       this.#rejected.add({
         senderId: sender.senderId,
-        sequence,
+        sequence: first + index,
         runId: ownRunOf(message) ?? (envelope.context.runId || null),
         kind: kindOf(message),
         reason,
@@ -210,47 +237,43 @@ export class GroupWriter {
         message: envelope.bytesOf(index),
       });
     }
-    return refused.size > 0 || overlaps ? this.#rejectionsOf(sender, first, last) : [];
   }
 
-  #storeWith(
-    care: Care,
-    message: StorableMessage,
-    envelope: ReceivedEnvelope,
-    sender: Sender,
-    now: Micros,
-  ): string | undefined {
-    if (care === "none") return this.#storeMessage(message, envelope, sender, now);
-    if (care !== "each message") return care.refusal;
-    return this.#savepoint(() => this.#storeMessage(message, envelope, sender, now));
+  /** Stores messages, and says of each why it was refused; undefined when it is stored. */
+  #refusals(reception: Reception, waiting: readonly Waiting[]): (string | undefined)[] {
+    const { care } = reception;
+    if (care === "none") return this.#storeTogether(reception, waiting);
+    return waiting.map((one) => {
+      if ("unreadable" in one.message) return one.message.unreadable;
+      if (care !== "each message") return care.refusal;
+      return this.#savepoint(() => this.#storeTogether(reception, [one])[0]);
+    });
   }
 
-  /** Returns why the message was refused; undefined when it is stored. */
-  #storeMessage(
-    message: StorableMessage,
-    envelope: ReceivedEnvelope,
-    sender: Sender,
-    now: Micros,
-  ): string | undefined {
-    this.#senders.hearOfRun(sender, ownRunOf(message) ?? "");
-    const applied = this.#apply(message, envelope.context);
-    if ("refused" in applied) return applied.refused;
-    if (applied.duplicate) sender.counts.duplicateRows += 1;
-    this.#storeCounts.addTime(applied.at);
-    const delay = now - applied.at;
-    if (sender.leastDelayUs === null || delay < sender.leastDelayUs) sender.leastDelayUs = delay;
-    return undefined;
-  }
-
-  /** Makes a message rows, or says why no table takes it. */
-  #apply(
-    message: StorableMessage,
-    context: Context,
-  ): { readonly refused: string } | { readonly duplicate: boolean; readonly at: Micros } {
-    const facts = "sample" in message ? message.sample : factsOf(message, context);
-    if ("refused" in facts) return facts;
-    const applied = this.#tables.apply(facts);
-    return typeof applied === "object" ? applied : { duplicate: applied === "duplicate", at: facts.at };
+  #storeTogether(reception: Reception, waiting: readonly Waiting[]): (string | undefined)[] {
+    const { envelope, sender, now } = reception;
+    const storable: Facts[] = [];
+    const refusals = waiting.map(({ message }) => {
+      if ("unreadable" in message) return message.unreadable;
+      this.#senders.hearOfRun(sender, ownRunOf(message) ?? "");
+      const facts = factsIn(message, envelope.context);
+      if ("refused" in facts) return facts.refused;
+      storable.push(facts);
+      return undefined;
+    });
+    const applied = this.#tables.apply(storable);
+    let next = 0;
+    return refusals.map((refusal) => {
+      if (refusal !== undefined) return refusal;
+      const [became, at] = [applied[next], storable[next]?.at ?? now];
+      next += 1;
+      if (typeof became === "object") return became.refused;
+      if (became === "duplicate") sender.counts.duplicateRows += 1;
+      this.#storeCounts.addTime(at);
+      const delay = now - at;
+      if (sender.leastDelayUs === null || delay < sender.leastDelayUs) sender.leastDelayUs = delay;
+      return undefined;
+    });
   }
 
   /** Returns why a message is refused still; undefined when it is rows now. */
@@ -259,9 +282,11 @@ export class GroupWriter {
     if ("unreadable" in message) return message.unreadable;
     const context = { runId: rejected.runId ?? "", hostname: rejected.hostname ?? "" };
     return this.#savepoint(() => {
-      const applied = this.#apply(message, context);
-      if ("refused" in applied) return applied.refused;
-      this.#rejected.becameRow(rejected, applied.duplicate);
+      const facts = factsIn(message, context);
+      if ("refused" in facts) return facts.refused;
+      const [became] = this.#tables.apply([facts]);
+      if (typeof became === "object") return became.refused;
+      this.#rejected.becameRow(rejected, became === "duplicate");
       return undefined;
     });
   }
@@ -286,6 +311,14 @@ export class GroupWriter {
     if (sender.counts.rejected === 0) return [];
     return this.#rejected.between(sender.senderId, first, last);
   }
+}
+
+/** What a message says, or why no table takes it. */
+function factsIn(
+  message: Exclude<ReadMessage, { readonly unreadable: string }>,
+  context: Context,
+): Facts | { readonly refused: string } {
+  return "sample" in message ? message.sample : factsOf(message, context);
 }
 
 function kindOf(message: ReadMessage): string {

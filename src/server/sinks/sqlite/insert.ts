@@ -3,112 +3,116 @@ import type Database from "better-sqlite3";
 import type { SqlValue } from "../../rows/value.js";
 import { columnsOf } from "./schema.js";
 
-/** Rows with the same constants after which these get a statement of their own: to prepare one costs as much as some 20
- *  rows save by it. */
-const rowsUntilPrepared = 100;
+export type Row = readonly SqlValue[];
 
-/** Combinations of constants that are counted or have a statement: of many runs side by side, none comes often. */
-const mostConstants = 64;
+/** Rows that one statement writes: as many as it may, then fewer. A call of a statement costs a third of what a sample
+ *  does; more than 32 at a time save nothing more. */
+const rowsOfStatement = [32, 8, 1];
 
-/** Characters of a text that may be part of a statement. Longer ones are no ids or states, and would stay in memory, as
- *  keys here and as SQLite's text of the statement. */
-const longestConstant = 1_000;
+/** Where several rows have it, its value is given once for all of them: to give a text costs as much as two or three
+ *  numbers. */
+const sharedColumn = "run_id";
 
-/** Inserts rows that are not there yet, by their key. Binding is a fifth of what a row costs and a text's dearer than a
- *  number's, so texts that are the same in row after row (a run's id, a state) become part of the statement: 1.2 us less
- *  of 8.7 for a sample. */
-export class Insert {
-  readonly #db: Database.Database;
-  readonly #table: string;
-  readonly #key: readonly string[];
-  readonly #first: number;
-  readonly #second: number;
-  readonly #general: Database.Statement<SqlValue[]>;
-  /** By the values of the two constants. */
-  readonly #special = new Map<string, Map<string, Special>>();
-  #specials = 0;
+/** Writes rows of a table, several with one statement where they follow each other and are of one run.
+ *
+ *  OR FAIL, for a fault ends the transaction and not only the statement: by default SQLite would have to be able to undo
+ *  the statement alone, and would copy each page before a statement of several rows changes it, which costs twice as much
+ *  as the rows. */
+export class PutRows {
+  readonly #statements: readonly { readonly rows: number; readonly put: Database.Statement }[];
+  /** -1 in a table without. */
+  readonly #shared: number;
 
-  /** `constants`: two columns that mostly repeat. */
-  constructor(
-    db: Database.Database,
-    table: string,
-    key: readonly string[],
-    constants: readonly [string, string],
-  ) {
-    this.#db = db;
-    this.#table = table;
-    this.#key = key;
+  /** `onConflict`: what is done about a row whose key is there. */
+  constructor(db: Database.Database, table: string, columns: readonly string[], onConflict = "") {
+    this.#shared = columns.indexOf(sharedColumn);
+    this.#statements = rowsOfStatement.map((rows) => {
+      const row = columns.map((name) => (name === sharedColumn && rows > 1 ? "@shared" : "?"));
+      const values = Array<string>(rows).fill(`(${row.join(", ")})`);
+      const sql = `INSERT OR FAIL INTO "${table}" (${columns.join(", ")}) VALUES ${values.join(", ")} ${onConflict}`;
+      return { rows, put: db.prepare(sql) };
+    });
+  }
+
+  /** `onPut` is told what each statement did with the rows between two indexes. */
+  run(rows: readonly Row[], onPut?: (did: Database.RunResult, from: number, to: number) => void): void {
+    for (let from = 0; from < rows.length;) {
+      const end = this.#endOfRun(rows, from);
+      for (const { rows: count, put } of this.#statements) {
+        while (end - from >= count) {
+          const to = from + count;
+          const did = count === 1 ? put.run(...(rows[from] ?? [])) : put.run(...this.#values(rows, from, to));
+          onPut?.(did, from, to);
+          from = to;
+        }
+      }
+    }
+  }
+
+  /** The first row behind `from` that is of another run. */
+  #endOfRun(rows: readonly Row[], from: number): number {
+    if (this.#shared === -1) return rows.length;
+    const shared = rows[from]?.[this.#shared];
+    let end = from + 1;
+    while (end < rows.length && rows[end]?.[this.#shared] === shared) end += 1;
+    return end;
+  }
+
+  /** The values of several rows, and then the one that they share. */
+  #values(rows: readonly Row[], from: number, to: number): unknown[] {
+    const values: unknown[] = [];
+    for (let index = from; index < to; index += 1) {
+      const row = rows[index] ?? [];
+      for (let column = 0; column < row.length; column += 1) {
+        if (column !== this.#shared) values.push(row[column]);
+      }
+    }
+    if (this.#shared !== -1) values.push({ shared: rows[from]?.[this.#shared] });
+    return values;
+  }
+}
+
+/** Adds rows of all columns that are not there yet, by their key, to a table whose rows have numbers. */
+export class AddRows {
+  readonly #put: PutRows;
+  readonly #keyColumns: readonly number[];
+  readonly #number: Database.Statement<SqlValue[], number>;
+
+  constructor(db: Database.Database, table: string, key: readonly string[]) {
     const columns = columnsOf(table);
-    this.#first = columns.indexOf(constants[0]);
-    this.#second = columns.indexOf(constants[1]);
-    this.#general = db.prepare<SqlValue[]>(insertUnlessKnown(table, key));
+    this.#put = new PutRows(db, table, columns, unlessKnown(key));
+    this.#keyColumns = key.map((name) => columns.indexOf(name));
+    const where = key.map((name) => `${name} = ?`).join(" AND ");
+    this.#number = db.prepare<SqlValue[], number>(`SELECT rowid FROM "${table}" WHERE ${where}`).pluck();
   }
 
-  /** Whether a row, of all columns of the table, was new. */
-  run(row: readonly SqlValue[]): boolean {
-    const statement = this.#specialFor(row[this.#first], row[this.#second]);
-    if (statement === undefined) return this.#general.run(...row).changes === 1;
-    const rest: SqlValue[] = [];
-    for (let column = 0; column < row.length; column += 1) {
-      if (column !== this.#first && column !== this.#second) rest.push(row[column] ?? null);
-    }
-    return statement.run(...rest).changes === 1;
+  /** Which of the rows were new. */
+  run(rows: readonly Row[]): boolean[] {
+    const isNew = Array<boolean>(rows.length).fill(true);
+    this.#put.run(rows, ({ changes, lastInsertRowid }, from, to) => {
+      if (changes === to - from) return;
+      // New rows are numbered in turn: one that has the next number has come now.
+      let number = Number(lastInsertRowid) - changes;
+      for (let index = from; index < to; index += 1) {
+        isNew[index] = changes > 0 && this.#number.get(...this.#keyOf(rows[index] ?? [])) === number + 1;
+        if (isNew[index] === true) number += 1;
+      }
+    });
+    return isNew;
   }
 
-  /** The statement with these two in it; undefined where there is none, or not yet. */
-  #specialFor(first: SqlValue | undefined, second: SqlValue | undefined): Special["statement"] {
-    if (!isShortText(first) || !isShortText(second)) return undefined;
-    const special = this.#special.get(first)?.get(second) ?? this.#begin(first, second);
-    special.rows += 1;
-    if (special.rows === rowsUntilPrepared) special.statement = this.#prepare(first, second);
-    return special.statement;
-  }
-
-  #begin(first: string, second: string): Special {
-    if (this.#specials === mostConstants) {
-      this.#special.clear();
-      this.#specials = 0;
-    }
-    this.#specials += 1;
-    const ofFirst = this.#special.get(first) ?? new Map<string, Special>();
-    const special = { rows: 0, statement: undefined };
-    this.#special.set(first, ofFirst.set(second, special));
-    return special;
-  }
-
-  /** Undefined with NUL, where SQLite's parser would end. */
-  #prepare(first: string, second: string): Special["statement"] {
-    if (first.includes("\0") || second.includes("\0")) return undefined;
-    const values = columnsOf(this.#table).map(() => "?");
-    values[this.#first] = literalOf(first);
-    values[this.#second] = literalOf(second);
-    return this.#db.prepare<SqlValue[]>(insertUnlessKnown(this.#table, this.#key, values));
+  #keyOf(row: Row): SqlValue[] {
+    return this.#keyColumns.map((column) => row[column] ?? null);
   }
 }
 
-interface Special {
-  /** That had these constants. */
-  rows: number;
-  statement: Database.Statement<SqlValue[]> | undefined;
+/** Leaves a row that is there as it is. With the key, never OR IGNORE, which would also swallow a NULL where none may be. */
+export function unlessKnown(key: readonly string[]): string {
+  return `ON CONFLICT (${key.join(", ")}) DO NOTHING`;
 }
 
-function isShortText(value: SqlValue | undefined): value is string {
-  return typeof value === "string" && value.length <= longestConstant;
-}
-
-/** A text as SQL has it. */
-function literalOf(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
-/** ON CONFLICT with the key, never OR IGNORE, which would also swallow a NULL where none may be. */
-function insertUnlessKnown(
-  table: string,
-  key: readonly string[],
-  values: readonly string[] = columnsOf(table).map(() => "?"),
-): string {
-  return (
-    `INSERT INTO "${table}" (${columnsOf(table).join(", ")}) VALUES (${values.join(", ")}) ` +
-    `ON CONFLICT (${key.join(", ")}) DO NOTHING`
-  );
+/** Gives a row that is there the other columns' values. */
+export function orReplace(key: readonly string[], others: readonly string[]): string {
+  const values = others.map((name) => `${name} = excluded.${name}`).join(", ");
+  return `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${values}`;
 }

@@ -5,7 +5,7 @@ import { MergedValues, type Rule } from "../../rows/merged-values.js";
 import { uniqueTimes, type TimedRow } from "../../rows/unique-time.js";
 import type { SqlValue } from "../../rows/value.js";
 import { localText, nextMicrosecond, type Micros } from "../../../model/time.js";
-import { Insert } from "./insert.js";
+import { AddRows, orReplace, PutRows, unlessKnown, type Row } from "./insert.js";
 import { columnsOf } from "./schema.js";
 
 /** What became of the facts of one message. */
@@ -50,43 +50,46 @@ export class Tables {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #status: UniqueRows;
   readonly #block: UniqueRows;
-  readonly #resource: Samples;
-  readonly #nodeUsage: Samples;
+  /** Those that take rows as they come. */
+  readonly #tables: readonly (readonly [RowKind, RowTable])[];
   readonly #runs = new Map<string, Run>();
   readonly #tasks = new Map<string, Task>();
   readonly #tries = new Map<string, Try>();
   readonly #dirtyRuns = new Set<Run>();
   readonly #dirtyTasks = new Set<Task>();
   readonly #dirtyTries = new Set<Try>();
+  #nodes: Row[] = [];
   #characters = 0;
 
   constructor(db: Database.Database) {
     this.#statements = prepare(db);
-    this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"], "task_status_name");
-    this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"], "executor_label");
-    this.#resource = new Samples(db, "resource", {
-      key: ["try_id", "task_id", "run_id", "timestamp"],
-      constants: ["run_id", "psutil_process_status"],
-      nameOf: ([tryId, taskId, runId, timestamp]) =>
-        `of task ${String(taskId)} try ${String(tryId)} of run ${String(runId)} at ${String(timestamp)}`,
-      mostMoves: 0, // a try has one agent, which says no time twice
-    });
-    this.#nodeUsage = new Samples(db, "collector_node_usage", {
-      key: ["hostname", "timestamp"],
-      constants: ["hostname", "run_id"],
-      nameOf: ([hostname, timestamp]) => `of ${String(hostname)} at ${String(timestamp)}`,
-      mostMoves: 99, // several agents of a host may sample in one millisecond, the finest that their clocks know
-    });
+    this.#status = new UniqueRows(db, "status", ["task_id", "task_status_name"]);
+    this.#block = new UniqueRows(db, "block", ["block_id", "executor_label"]);
+    this.#tables = [
+      ["resource", new Samples(db)],
+      ["nodeUsage", new NodeUsages(db)],
+      ["status", this.#status],
+      ["block", this.#block],
+    ];
   }
 
-  apply(facts: Facts): Applied {
-    // It says nothing of a run, not even when it began: an agent may be there before.
-    if (facts.nodeUsage !== undefined) return this.#nodeUsage.add(facts.nodeUsage);
+  /** Stores the facts of several messages, for a row costs less in company, and says what became of each. */
+  apply(all: readonly Facts[]): Applied[] {
+    const applied = Array<Applied>(all.length).fill("stored");
     // What a table may refuse comes first: a message is stored whole or not at all.
-    if (facts.resource !== undefined) {
-      const applied = this.#resource.add(facts.resource);
-      if (applied !== "stored") return applied;
+    for (const [kind, table] of this.#tables) addRows(all, kind, table, applied);
+    for (let index = 0; index < all.length; index += 1) {
+      const facts = all[index];
+      // A node's usage says nothing of a run, not even when it began: an agent may be there before.
+      if (facts === undefined || facts.nodeUsage !== undefined || typeof applied[index] === "object")
+        continue;
+      this.#merge(facts);
     }
+    return applied;
+  }
+
+  /** Takes what several messages say of one row; `flush` writes it. */
+  #merge(facts: Facts): void {
     const run = this.#run(facts);
     if (facts.counts !== undefined) this.#count(run, facts.counts);
     if (facts.workflow !== undefined && this.#say(run.merged, 0, facts.workflow, facts.at))
@@ -100,18 +103,15 @@ export class Tables {
       const row = this.#try(run, taskId, tryId);
       if (this.#say(row.merged, from, values, facts.at)) this.#dirtyTries.add(row);
     }
-    let isNew = true;
-    if (facts.status !== undefined) isNew = this.#status.add(facts.status);
-    if (facts.block !== undefined) isNew = this.#block.add(facts.block);
-    if (facts.node !== undefined) this.#statements.addNode.run(...facts.node);
-    return isNew ? "stored" : "duplicate";
+    if (facts.node !== undefined) this.#nodes.push(facts.node);
   }
 
-  /** Writes the merged rows. */
+  /** Writes what is not written yet. */
   flush(): void {
-    for (const run of this.#dirtyRuns) this.#writeRun(run);
-    for (const task of this.#dirtyTasks) this.#writeTask(task);
-    for (const row of this.#dirtyTries) this.#writeTry(row);
+    this.#writeRuns([...this.#dirtyRuns]);
+    this.#writeTasks([...this.#dirtyTasks]);
+    this.#writeTries([...this.#dirtyTries]);
+    this.#statements.addNodes.run(this.#nodes);
     this.#status.flush();
     this.#block.flush();
     this.#clearDirty();
@@ -132,6 +132,7 @@ export class Tables {
     this.#dirtyRuns.clear();
     this.#dirtyTasks.clear();
     this.#dirtyTries.clear();
+    this.#nodes = [];
   }
 
   /** Keeps memory flat on long runs. Call after a commit only: what is kept must be written. */
@@ -194,23 +195,10 @@ export class Tables {
     };
   }
 
-  /** The row must be there before any row that refers to it, and its columns may not be NULL: until the
-   *  start is heard it says "unknown", and the earliest time that was heard. */
-  #writeRun(run: Run): void {
-    const [name, version, timeBegan, host, user, rundir, timeCompleted] = run.merged.values;
-    this.#statements.putWorkflow.run(
-      run.runId,
-      name ?? null,
-      version ?? null,
-      timeBegan ?? localText(run.heardFrom),
-      timeCompleted ?? null,
-      host ?? "unknown",
-      user ?? "unknown",
-      rundir ?? "unknown",
-      run.failed,
-      run.completed,
-    );
-    this.#statements.putRun.run(run.heardFrom, run.merged.versions, run.row);
+  #writeRuns(runs: readonly Run[]): void {
+    const { putWorkflows, putRun } = this.#statements;
+    putWorkflows.run(runs.map(workflowRow));
+    for (const { row, heardFrom, merged } of runs) putRun.run(heardFrom, merged.versions, row);
   }
 
   #task(run: Run, taskId: number): Task {
@@ -229,9 +217,10 @@ export class Tables {
     return task;
   }
 
-  #writeTask({ run, taskId, merged }: Task): void {
-    this.#statements.putTask.run(taskId, run.runId, ...merged.values);
-    this.#statements.putTaskVersions.run(run.row, taskId, merged.versions);
+  #writeTasks(tasks: readonly Task[]): void {
+    const { putTasks, putTaskVersions } = this.#statements;
+    putTasks.run(tasks.map(({ run, taskId, merged }) => [taskId, run.runId, ...merged.values]));
+    putTaskVersions.run(tasks.map(({ run, taskId, merged }) => [run.row, taskId, merged.versions]));
   }
 
   #try(run: Run, taskId: number, tryId: number): Try {
@@ -259,37 +248,76 @@ export class Tables {
 
   /** The worker may be heard before the submitting process: until that has named the executor, what the
    *  worker said is held in our own table, across restarts. */
-  #writeTry({ run, taskId, tryId, merged }: Try): void {
-    const { values, versions } = merged;
-    if (values[0] === null) {
-      this.#statements.putTryVersions.run(
-        run.row,
-        taskId,
-        tryId,
-        versions,
-        ...values.slice(firstWorkerColumn),
-      );
-    } else {
-      this.#statements.putTry.run(tryId, taskId, run.runId, ...values);
-      this.#statements.putTryVersions.run(run.row, taskId, tryId, versions, null, null, null);
-    }
+  #writeTries(tries: readonly Try[]): void {
+    const { putTries, putTryVersions } = this.#statements;
+    const named = tries.filter(isNamed);
+    putTries.run(named.map(({ run, taskId, tryId, merged }) => [tryId, taskId, run.runId, ...merged.values]));
+    putTryVersions.run(
+      tries.map((one) => {
+        const { run, taskId, tryId, merged } = one;
+        const held = isNamed(one) ? [null, null, null] : merged.values.slice(firstWorkerColumn);
+        return [run.row, taskId, tryId, merged.versions, ...held];
+      }),
+    );
   }
 }
 
-function upsert(table: string, key: readonly string[], others: readonly string[]): string {
-  const columns = [...key, ...others];
-  return (
-    `INSERT INTO "${table}" (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")}) ` +
-    `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${others.map((name) => `${name} = excluded.${name}`).join(", ")}`
-  );
+/** The row must be there before any row that refers to it, and its columns may not be NULL: until the start is heard it
+ *  says "unknown", and the earliest time that was heard. */
+function workflowRow({ runId, heardFrom, merged, failed, completed }: Run): Row {
+  const [name, version, timeBegan, host, user, rundir, timeCompleted] = merged.values;
+  return [
+    runId,
+    name ?? null,
+    version ?? null,
+    timeBegan ?? localText(heardFrom),
+    timeCompleted ?? null,
+    host ?? "unknown",
+    user ?? "unknown",
+    rundir ?? "unknown",
+    failed,
+    completed,
+  ];
 }
 
-/** Single-row statements with positional binds: named ones are 1.4 times slower, json_each twice, and rows
- *  by the dozen gain 10 % at most. Values go as arguments: an array in their place costs 1.4 us more a row. */
+/** Whether the submitting process has said which executor it is of. */
+function isNamed({ merged }: Try): boolean {
+  return merged.values[0] !== null;
+}
+
+/** Facts that are a row. */
+type RowKind = "resource" | "nodeUsage" | "status" | "block";
+
+/** A table that takes rows as they come. */
+interface RowTable {
+  /** Says what became of each row. */
+  add(rows: readonly Row[]): Applied[];
+}
+
+/** Adds the rows of one kind. */
+function addRows(all: readonly Facts[], kind: RowKind, table: RowTable, applied: Applied[]): void {
+  const indexes: number[] = [];
+  const rows: Row[] = [];
+  for (let index = 0; index < all.length; index += 1) {
+    const row = all[index]?.[kind];
+    if (row === undefined) continue;
+    indexes.push(index);
+    rows.push(row);
+  }
+  if (rows.length === 0) return;
+  const became = table.add(rows);
+  for (let at = 0; at < became.length; at += 1) applied[indexes[at] ?? -1] = became[at] ?? "stored";
+}
+
+function putRows(db: Database.Database, table: string, key: readonly string[], others: readonly string[]) {
+  return new PutRows(db, table, [...key, ...others], orReplace(key, others));
+}
+
+/** Statements with positional binds: named ones are 1.4 times slower, json_each twice. Values go as arguments: an array in
+ *  their place costs 1.4 us more a row. */
 function prepare(db: Database.Database) {
   const task = Object.keys(taskColumns);
   const tries = Object.keys(tryColumns);
-  const node = columnsOf("node").slice(1);
   return {
     run: db.prepare<[string], { id: number; heard_from_us: number; versions: Uint8Array }>(
       "SELECT id, heard_from_us, versions FROM collector_run WHERE run_id = ?",
@@ -302,12 +330,11 @@ function prepare(db: Database.Database) {
           "FROM workflow WHERE run_id = ?",
       )
       .raw(),
-    putWorkflow: db.prepare(
-      upsert(
-        "workflow",
-        ["run_id"],
-        columnsOf("workflow").filter((name) => name !== "run_id"),
-      ),
+    putWorkflows: putRows(
+      db,
+      "workflow",
+      ["run_id"],
+      columnsOf("workflow").filter((name) => name !== "run_id"),
     ),
     task: db
       .prepare<[number, string], SqlValue[]>(
@@ -317,8 +344,8 @@ function prepare(db: Database.Database) {
     taskVersions: db.prepare<[number, number], { versions: Uint8Array }>(
       "SELECT versions FROM collector_task WHERE run = ? AND task_id = ?",
     ),
-    putTask: db.prepare(upsert("task", ["task_id", "run_id"], task)),
-    putTaskVersions: db.prepare(upsert("collector_task", ["run", "task_id"], ["versions"])),
+    putTasks: putRows(db, "task", ["task_id", "run_id"], task),
+    putTaskVersions: putRows(db, "collector_task", ["run", "task_id"], ["versions"]),
     try: db
       .prepare<[number, number, string], SqlValue[]>(
         `SELECT ${tries.join(", ")} FROM try WHERE try_id = ? AND task_id = ? AND run_id = ?`,
@@ -328,15 +355,14 @@ function prepare(db: Database.Database) {
       "SELECT versions, held_time_running, held_block_id, held_hostname FROM collector_try " +
         "WHERE run = ? AND task_id = ? AND try_id = ?",
     ),
-    putTry: db.prepare(upsert("try", ["try_id", "task_id", "run_id"], tries)),
-    putTryVersions: db.prepare(
-      upsert(
-        "collector_try",
-        ["run", "task_id", "try_id"],
-        ["versions", "held_time_running", "held_block_id", "held_hostname"],
-      ),
+    putTries: putRows(db, "try", ["try_id", "task_id", "run_id"], tries),
+    putTryVersions: putRows(
+      db,
+      "collector_try",
+      ["run", "task_id", "try_id"],
+      ["versions", "held_time_running", "held_block_id", "held_hostname"],
     ),
-    addNode: db.prepare(`INSERT INTO node (${node.join(", ")}) VALUES (${node.map(() => "?").join(", ")})`),
+    addNodes: new PutRows(db, "node", columnsOf("node").slice(1)),
   };
 }
 
@@ -347,45 +373,83 @@ interface HeldTry {
   readonly held_hostname: string | null;
 }
 
-interface SamplesOptions {
-  /** The table's first columns; the last of them is the time. */
-  readonly key: readonly string[];
-  /** See Insert. */
-  readonly constants: readonly [string, string];
-  /** Says of which sample a key is. */
-  readonly nameOf: (key: readonly SqlValue[]) => string;
-  /** By how many microseconds a row is moved on at most where another has its key. */
-  readonly mostMoves: number;
+/** Samples of tries. A try has one agent, which says no time twice: another sample under a known key is refused. */
+class Samples implements RowTable {
+  readonly #rows: AddRows;
+  readonly #stored: StoredRow;
+
+  constructor(db: Database.Database) {
+    const key = ["try_id", "task_id", "run_id", "timestamp"];
+    this.#rows = new AddRows(db, "resource", key);
+    this.#stored = new StoredRow(db, "resource", key);
+  }
+
+  add(rows: readonly Row[]): Applied[] {
+    const isNew = this.#rows.run(rows);
+    return rows.map((row, index) => {
+      if (isNew[index] === true) return "stored";
+      if (this.#stored.is(row)) return "duplicate";
+      const [tryId, taskId, runId, timestamp] = row;
+      const sample = `task ${String(taskId)} try ${String(tryId)} of run ${String(runId)} at ${String(timestamp)}`;
+      return { refused: `table resource has another sample of ${sample}` };
+    });
+  }
 }
 
-/** A table whose key is its first columns. What comes first is where its message said. */
-class Samples {
-  readonly #table: string;
-  readonly #options: SamplesOptions;
-  readonly #insert;
-  readonly #select;
+/** By how many microseconds a sample of a node is moved on at most. */
+const mostMoves = 99;
 
-  constructor(db: Database.Database, table: string, options: SamplesOptions) {
-    this.#table = table;
-    this.#options = options;
-    this.#insert = new Insert(db, table, options.key, options.constants);
-    const where = options.key.map((name) => `${name} = ?`).join(" AND ");
+/** Samples of nodes. Several agents of a host may sample in one millisecond, the finest that their clocks know: what comes
+ *  first is where its message said, and another is moved on. */
+class NodeUsages implements RowTable {
+  readonly #rows: PutRows;
+  readonly #stored: StoredRow;
+
+  constructor(db: Database.Database) {
+    const key = ["hostname", "timestamp"];
+    this.#rows = new PutRows(db, "collector_node_usage", columnsOf("collector_node_usage"), unlessKnown(key));
+    this.#stored = new StoredRow(db, "collector_node_usage", key);
+  }
+
+  add(rows: readonly Row[]): Applied[] {
+    return rows.map((said) => {
+      let row = said;
+      for (let moves = 0; ; moves += 1) {
+        if (this.#isNew(row)) return "stored";
+        if (this.#stored.is(row)) return "duplicate";
+        if (moves === mostMoves) {
+          const sample = `${String(said[0])} at ${String(said[1])}`;
+          return { refused: `table collector_node_usage has another sample of ${sample}` };
+        }
+        row = row.with(1, nextMicrosecond(String(row[1])));
+      }
+    });
+  }
+
+  #isNew(row: Row): boolean {
+    let isNew = false;
+    this.#rows.run([row], ({ changes }) => (isNew = changes === 1));
+    return isNew;
+  }
+}
+
+/** Compares a row with the one that its table has under its key, the table's first columns. */
+class StoredRow {
+  readonly #select: Database.Statement<SqlValue[], SqlValue[]>;
+  readonly #keyLength: number;
+
+  constructor(db: Database.Database, table: string, key: readonly string[]) {
+    const where = key.map((name) => `${name} = ?`).join(" AND ");
     this.#select = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columnsOf(table).join(", ")} FROM ${table} WHERE ${where}`)
       .raw();
+    this.#keyLength = key.length;
   }
 
-  add(said: readonly SqlValue[]): Applied {
-    const { key, nameOf, mostMoves } = this.#options;
-    let row = said;
-    for (let moves = 0; ; moves += 1) {
-      if (this.#insert.run(row)) return "stored";
-      const stored = this.#select.get(...row.slice(0, key.length));
-      if (stored?.every((value, index) => value === row[index]) === true) return "duplicate";
-      if (moves === mostMoves) break;
-      row = row.with(key.length - 1, nextMicrosecond(String(row[key.length - 1])));
-    }
-    return { refused: `table ${this.#table} has another sample ${nameOf(said)}` };
+  /** Whether the table has this row. */
+  is(row: Row): boolean {
+    const stored = this.#select.get(...row.slice(0, this.#keyLength));
+    return stored?.every((value, index) => value === row[index]) === true;
   }
 }
 
@@ -406,12 +470,12 @@ interface Group {
 
 /** A table whose key ends with a time that need not be unique: `status` (two tries in one microsecond) and
  *  `block` (two states in one poll). */
-class UniqueRows {
+class UniqueRows implements RowTable {
   readonly #table: string;
   readonly #timeColumn: number;
   readonly #runColumn: number;
   readonly #groupColumns: readonly number[];
-  readonly #insert;
+  readonly #rows: AddRows;
   readonly #selectGroup;
   readonly #delete;
   readonly #moved;
@@ -421,9 +485,8 @@ class UniqueRows {
    *  thousands that was arranged for each of its rows would take hours. */
   readonly #crowded = new Map<string, Group>();
 
-  /** `group`: the columns that make up the key together with run_id and timestamp; `constant` the one of them that mostly
-   *  repeats. */
-  constructor(db: Database.Database, table: string, group: readonly string[], constant: string) {
+  /** `group`: the columns that make up the key together with run_id and timestamp. */
+  constructor(db: Database.Database, table: string, group: readonly string[]) {
     const columns = columnsOf(table);
     this.#table = table;
     this.#timeColumn = columns.indexOf("timestamp");
@@ -431,7 +494,7 @@ class UniqueRows {
     this.#groupColumns = group.map((name) => columns.indexOf(name));
     const key = ["run_id", ...group];
     const where = key.map((name) => `${name} = ?`).join(" AND ");
-    this.#insert = new Insert(db, table, [...key, "timestamp"], ["run_id", constant]);
+    this.#rows = new AddRows(db, table, [...key, "timestamp"]);
     this.#selectGroup = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columns.join(", ")} FROM "${table}" WHERE ${where}`)
       .raw();
@@ -445,11 +508,24 @@ class UniqueRows {
     );
   }
 
+  add(rows: readonly Row[]): Applied[] {
+    const isAlone =
+      this.#crowded.size === 0 ? () => true : (row: Row) => !this.#crowded.has(this.#nameOf(row));
+    const alone = rows.filter(isAlone);
+    const isNew = this.#rows.run(alone);
+    let next = 0;
+    return rows.map((row) => {
+      if (row === alone[next]) {
+        next += 1;
+        if (isNew[next - 1] === true) return "stored";
+      }
+      return this.#joinGroup(row) ? "stored" : "duplicate";
+    });
+  }
+
   /** Returns false when the row is there already. */
-  add(row: readonly SqlValue[]): boolean {
-    const known = this.#crowded.size === 0 ? undefined : this.#crowded.get(this.#nameOf(row));
-    if (known === undefined && this.#insert.run(row)) return true;
-    const group = known ?? this.#read(row);
+  #joinGroup(row: Row): boolean {
+    const group = this.#crowded.get(this.#nameOf(row)) ?? this.#read(row);
     const added = this.#groupRow(row, new Map());
     const name = JSON.stringify([added.said, added.content]);
     if (group.rows.has(name)) return false;
@@ -464,8 +540,9 @@ class UniqueRows {
       if (!isChanged) continue;
       this.#delete.run(...key);
       this.#deleteMoved.run(...groupKey);
-      for (const { row, timestamp } of uniqueTimes([...rows.values()])) {
-        this.#insert.run(row.values.with(this.#timeColumn, timestamp));
+      const arranged = uniqueTimes([...rows.values()]);
+      this.#rows.run(arranged.map(({ row, timestamp }) => row.values.with(this.#timeColumn, timestamp)));
+      for (const { row, timestamp } of arranged) {
         if (timestamp !== row.said) this.#addMoved.run(...groupKey, timestamp, row.said);
       }
     }

@@ -5,103 +5,116 @@ import Database from "better-sqlite3";
 
 import type { SqlValue } from "../../../../src/server/rows/value.js";
 import { prepareFile } from "../../../../src/server/sinks/sqlite/file.js";
-import { Insert } from "../../../../src/server/sinks/sqlite/insert.js";
+import { AddRows, orReplace, PutRows, type Row } from "../../../../src/server/sinks/sqlite/insert.js";
 import { columnsOf } from "../../../../src/server/sinks/sqlite/schema.js";
 import { temporaryDirectory } from "../../../support/temporary-directory.js";
 
-/** Statements whose repeating texts are part of them: what is stored must not tell. */
+/** Statements of several rows: what is stored, and what is said of each, must not tell. */
 
 const columns = columnsOf("resource");
 const key = ["try_id", "task_id", "run_id", "timestamp"];
 
-/** Run ids and states as a hostile sender has them. */
-const texts: readonly SqlValue[] = [
-  ...["plain", "it's", "''", "'); DROP TABLE resource; --", "ends in NUL\0", "\0'", '"', "?", ":name", "\\'"],
-  ...["Zürich 🧪", "lone \ud800", " ", "", null, 5, new Uint8Array([1, 2])],
-];
+/** As many as take each of the statements, and each more than once. */
+const enough = 2 * 32 + 2 * 8 + 2;
 
-function rowOf(runId: SqlValue, status: SqlValue, taskId: number): SqlValue[] {
+function rowOf(taskId: SqlValue, runId: SqlValue = "run", status: SqlValue = "running"): Row {
   const values: Readonly<Record<string, SqlValue>> = {
     ...{ try_id: 0, task_id: taskId, run_id: runId, timestamp: "2026-01-01 00:00:00.000001" },
-    ...{ psutil_process_status: status, psutil_process_cpu_percent: 0.5, psutil_cpu_num: "1" },
+    ...{ psutil_process_status: status, psutil_process_memory_percent: 0.5, psutil_cpu_num: "1" },
   };
   return columns.map((column) => values[column] ?? null);
 }
 
-test("rows are stored as without it, and once, whatever the texts are", (t) => {
+const rowsOf = (count: number, runId?: SqlValue): Row[] =>
+  Array.from({ length: count }, (_, taskId) => rowOf(taskId, runId));
+
+test("rows are stored as they are given and in their order, however many there are", (t) => {
+  for (const count of [0, 1, 7, 8, 9, 32, 33, 40, 41, enough]) {
+    const { db, add } = open(t);
+    const rows = rowsOf(count);
+    t.deepEqual(add.run(rows), Array(count).fill(true), String(count));
+    t.deepEqual(stored(db), rows, String(count));
+  }
+});
+
+test("whatever the texts of runs and states are", (t) => {
+  const texts: readonly SqlValue[] = [
+    ...[
+      "plain",
+      "it's",
+      "''",
+      "'); DROP TABLE resource; --",
+      "ends in NUL\0",
+      "\0'",
+      '"',
+      "?",
+      "@shared",
+      "\\'",
+    ],
+    ...["Zürich 🧪", " ", "", 5, new Uint8Array([1, 2])],
+  ];
+  const { db, add } = open(t);
+  const expected = db.prepare(`INSERT INTO expected VALUES (${columns.map(() => "?").join()})`);
+  const rows = texts.flatMap((text, index) => [
+    ...Array.from({ length: 10 }, (_, taskId) => rowOf(taskId, text)),
+    rowOf(1_000 + index, "plain", text),
+  ]);
+  for (const row of rows) expected.run(...row);
+  t.deepEqual(add.run(rows), Array(rows.length).fill(true));
+  t.deepEqual(stored(db), stored(db, "expected"));
+});
+
+test("runs that take turns keep the order of their rows", (t) => {
+  const { db, add } = open(t);
+  const rows = Array.from({ length: 50 }, (_, taskId) => rowOf(taskId, `run-${String(taskId % 2)}`));
+  add.run(rows);
+  t.deepEqual(stored(db), rows);
+});
+
+test("of rows among which some are known, it says of each whether it was new", (t) => {
+  const { db, add } = open(t);
+  const known = rowsOf(enough).filter((_, index) => index % 5 === 0 || (index >= 32 && index < 48));
+  t.deepEqual(new Set(add.run(known)), new Set([true]));
+  // One comes twice: new the first time, and known the second.
+  const rows = [...rowsOf(enough).toSpliced(3, 0, rowOf(2)), ...rowsOf(enough)];
+  const isNew = rows.map(
+    (row, index) =>
+      !known.some((one) => one[1] === row[1]) && rows.findIndex((one) => one[1] === row[1]) === index,
+  );
+  t.true(isNew.includes(true) && isNew.includes(false));
+  t.deepEqual(add.run(rows), isNew);
+  t.is(stored(db).length, enough);
+  t.deepEqual(add.run(rows), Array(rows.length).fill(false));
+});
+
+test("a row that may not be ends the transaction, and with it all of them", (t) => {
+  const { db, add } = open(t);
+  const rows = rowsOf(enough).with(20, rowOf(null));
+  const error = t.throws(() => db.transaction(() => add.run(rows))());
+  t.regex(error.message, /NOT NULL constraint failed: resource\.task_id/);
+  t.is(stored(db).length, 0);
+});
+
+test("rows that are there take the new values", (t) => {
+  const { db, add } = open(t);
+  add.run(rowsOf(enough));
+  const others = columns.filter((name) => !key.includes(name));
+  const put = new PutRows(db, "resource", columns, orReplace(key, others));
+  const rows = Array.from({ length: enough + 10 }, (_, taskId) => rowOf(taskId, "run", "sleeping"));
+  put.run(rows);
+  t.deepEqual(stored(db), rows);
+});
+
+/** A file with Parsl's tables, and one as `resource` without a key. */
+function open(t: ExecutionContext): { readonly db: Database.Database; readonly add: AddRows } {
   const path = join(temporaryDirectory(t), "monitoring.db");
   const db = new Database(path);
   t.teardown(() => db.close());
   prepareFile(db, { path, journalMode: "wal", durability: "full" });
   db.exec("CREATE TABLE expected AS SELECT * FROM resource");
-  const expect = db.prepare(
-    `INSERT INTO expected (${columns.join()}) VALUES (${columns.map(() => "?").join()})`,
-  );
-  const insert = new Insert(db, "resource", key, ["run_id", "psutil_process_status"]);
-  const runs = texts.filter((text) => text !== null);
-  const wrong: unknown[] = [];
-  db.transaction(() => {
-    // Each pair often enough for a statement of its own, and each row twice.
-    for (const [first, second] of [...pairs(runs, ["running", "it's"]), ...pairs(["plain"], texts)]) {
-      for (let taskId = 0; taskId < 250; taskId += 1) {
-        const row = rowOf(first, second, taskId + 1000 * texts.indexOf(second));
-        const isNew = insert.run(row);
-        if (isNew) expect.run(...row);
-        if (insert.run(row)) wrong.push(row);
-      }
-    }
-  })();
-  t.deepEqual(wrong, []);
-  const stored = (table: string): unknown[] =>
-    db.prepare(`SELECT * FROM ${table} ORDER BY rowid`).raw().all();
-  t.is(stored("resource").length, 250 * (2 * runs.length + texts.length - 1));
-  t.deepEqual(stored("resource"), stored("expected"));
-});
-
-test("of a thousand runs in turn none gets a statement of its own, and all are stored", (t) => {
-  const { db, insert, prepared } = openCounting(t);
-  db.transaction(() => {
-    for (let taskId = 0; taskId < 110; taskId += 1) {
-      for (let run = 0; run < 1_000; run += 1) insert.run(rowOf(`run-${String(run)}`, "running", taskId));
-    }
-  })();
-  t.is(db.prepare("SELECT count(*) FROM resource").pluck().get(), 110_000);
-  t.is(prepared(), 1);
-});
-
-test("a state of a million characters becomes no part of a statement, which would keep it in memory", (t) => {
-  const { db, insert, prepared } = openCounting(t);
-  const state = "x".repeat(1_000_001);
-  for (let taskId = 0; taskId < 110; taskId += 1) {
-    // The same key again and again: none of them need be kept.
-    t.is(insert.run(rowOf("run", state, 0)), taskId === 0);
-  }
-  t.is(db.prepare("SELECT length(psutil_process_status) FROM resource").pluck().get(), state.length);
-  t.is(prepared(), 1);
-});
-
-/** With a count of the statements that it makes. */
-function openCounting(t: ExecutionContext): {
-  readonly db: Database.Database;
-  readonly insert: Insert;
-  readonly prepared: () => number;
-} {
-  const path = join(temporaryDirectory(t), "monitoring.db");
-  const db = new Database(path);
-  t.teardown(() => db.close());
-  prepareFile(db, { path, journalMode: "wal", durability: "full" });
-  let prepared = 0;
-  const counting = new Proxy(db, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(target, name);
-      if (name === "prepare") prepared += 1;
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-  const insert = new Insert(counting, "resource", key, ["run_id", "psutil_process_status"]);
-  return { db, insert, prepared: () => prepared };
+  return { db, add: new AddRows(db, "resource", key) };
 }
 
-function* pairs(firsts: readonly SqlValue[], seconds: readonly SqlValue[]): Generator<[SqlValue, SqlValue]> {
-  for (const first of firsts) for (const second of seconds) yield [first, second];
+function stored(db: Database.Database, table = "resource"): unknown[] {
+  return db.prepare(`SELECT * FROM ${table} ORDER BY rowid`).raw().all();
 }

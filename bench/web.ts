@@ -9,6 +9,9 @@ const pages = 10;
 /** Of the rate without a page. */
 const leastRate = 0.9;
 
+/** As many times the rounds of other parts: a single one is wrong by a tenth. */
+const timesRounds = 2;
+
 const runId = "bench";
 
 /** What is stored while ten pages are open on the run, beside what is stored without any. */
@@ -27,7 +30,8 @@ export async function measureWeb(setting: Setting): Promise<Findings> {
     readonly withPages: LoadFigures;
     readonly answers: number;
   }[] = [];
-  await inTurn(setting, "whole task lives, without a page and with ten", async () => {
+  const setup = { ...setting, rounds: setting.rounds * timesRounds };
+  await inTurn(setup, "whole task lives, without a page and with ten", async () => {
     const without = await inDirectory(async (database) => {
       await using collector = await BenchCollector.start(database);
       return await saturate(collector, load);

@@ -2,12 +2,12 @@ import { WireType } from "@bufbuild/protobuf/wire";
 
 import { CollectorError, reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
-import { messagesIn, partsOf } from "../model/envelope-parts.js";
+import { messageAt, partsOf } from "../model/envelope-parts.js";
 import { MonitoringMessage, type WorkerTaskInfo } from "../model/messages.js";
 import type { OutgoingEnvelope } from "../radios/radio.js";
 
-/** Field number of MonitoringMessage.worker_task_info, as in messages.proto. */
-const workerTaskInfoField = 6;
+/** Tag of MonitoringMessage.worker_task_info, by its number in messages.proto. */
+const workerTaskInfoTag = (6 << 3) | WireType.LengthDelimited;
 
 /** What a worker says of a try, with what its envelope says for it. */
 export interface SaidOfTry extends WorkerTaskInfo {
@@ -35,17 +35,17 @@ export function readEnvelope(bytes: Uint8Array): PassingEnvelope {
 function read(bytes: Uint8Array): PassingEnvelope {
   const parts = partsOf(bytes);
   const { senderId, firstSequence, runId, hostname } = Envelope.decode(parts.rest);
-  const tries = messagesIn(bytes, parts).flatMap((message) => {
-    const info = workerTaskInfoIn(message);
+  // A message has one field, its kind: the first tag tells.
+  const tries = parts.starts.flatMap((start, index) => {
+    const info =
+      bytes[start] === workerTaskInfoTag ? workerTaskInfoIn(messageAt(bytes, parts, index)) : undefined;
     if (info === undefined) return [];
     return { ...info, runId: info.runId ?? runId, hostname: info.hostname ?? hostname };
   });
-  return { bytes, senderId, firstSequence: Number(firstSequence), count: parts.length, tries };
+  return { bytes, senderId, firstSequence: Number(firstSequence), count: parts.starts.length, tries };
 }
 
-/** A message has one field, its kind: the first tag tells. */
 function workerTaskInfoIn(message: Uint8Array): WorkerTaskInfo | undefined {
-  if (message[0] !== ((workerTaskInfoField << 3) | WireType.LengthDelimited)) return undefined;
   try {
     const { kind } = MonitoringMessage.decode(message);
     return kind?.$case === "workerTaskInfo" ? kind.value : undefined;

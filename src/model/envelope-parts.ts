@@ -16,10 +16,10 @@ const mostLosses = 100_000;
 
 /** Positions in an envelope: a hundred arrays of bytes for as many messages would live as long as the envelope does. */
 export interface EnvelopeParts {
-  /** How many messages it has. */
-  readonly length: number;
-  /** Where each message begins, and where it ends, in turn. */
-  readonly bounds: readonly number[];
+  /** Where each message begins. */
+  readonly starts: readonly number[];
+  /** Where each message ends. */
+  readonly ends: readonly number[];
   /** The envelope without them. */
   readonly rest: Uint8Array;
 }
@@ -29,7 +29,8 @@ export interface EnvelopeParts {
  *  envelope, and for one with more messages or losses than it may have. */
 export function partsOf(envelope: Uint8Array): EnvelopeParts {
   const reader = new BinaryReader(envelope);
-  const bounds: number[] = [];
+  const starts: number[] = [];
+  const ends: number[] = [];
   const others: Uint8Array[] = [];
   let losses = 0;
   let othersFrom = 0;
@@ -40,30 +41,26 @@ export function partsOf(envelope: Uint8Array): EnvelopeParts {
       if (start > othersFrom) others.push(envelope.subarray(othersFrom, start));
       const length = reader.uint32();
       othersFrom = reader.pos + length;
-      if (othersFrom > reader.len) throw new RangeError("a message is longer than what is left of them");
-      bounds.push(reader.pos, othersFrom);
+      if (othersFrom > reader.len) throw new RangeError("premature EOF");
+      starts.push(reader.pos);
+      ends.push(othersFrom);
       reader.pos = othersFrom;
     } else {
       reader.skip(wireType, field);
       if (field === lossesField) losses += 1;
     }
-    if (bounds.length > 2 * mostMessages) {
+    if (starts.length > mostMessages) {
       throw new Error(`more than ${String(mostMessages)} messages; send several envelopes`);
     }
     if (losses > mostLosses) throw new Error(`more than ${String(mostLosses)} losses; tell them in several`);
   }
   others.push(envelope.subarray(othersFrom));
-  return { length: bounds.length / 2, bounds, rest: Buffer.concat(others) };
+  return { starts, ends, rest: Buffer.concat(others) };
 }
 
 /** The bytes of the message at an index. */
-export function messageAt(envelope: Uint8Array, { bounds }: EnvelopeParts, index: number): Uint8Array {
-  return envelope.subarray(bounds[2 * index], bounds[2 * index + 1]);
-}
-
-/** The bytes of all its messages. */
-export function messagesIn(envelope: Uint8Array, parts: EnvelopeParts): Uint8Array[] {
-  return Array.from({ length: parts.length }, (_, index) => messageAt(envelope, parts, index));
+export function messageAt(envelope: Uint8Array, { starts, ends }: EnvelopeParts, index: number): Uint8Array {
+  return envelope.subarray(starts[index] ?? 0, ends[index] ?? 0);
 }
 
 /** Part of an envelope, as an envelope of its own. */
@@ -78,26 +75,22 @@ export interface EnvelopePart {
  *  first with all that is no message; none when nothing would be in it. */
 export function splitEnvelope(envelope: Uint8Array, isWanted: (index: number) => boolean): EnvelopePart[] {
   const parts = partsOf(envelope);
-  const messages = messagesIn(envelope, parts);
   const head = Envelope.decode(parts.rest);
   const first = Number(head.firstSequence);
-  const wanted = messages.map((_, index) => index).filter(isWanted);
-  if (messages.length > 0 && wanted.length === messages.length) {
-    return [{ first, last: first + messages.length - 1, bytes: envelope }];
-  }
+  const { length } = parts.starts;
+  const wanted = Array.from({ length }, (_, index) => index).filter(isWanted);
+  if (length > 0 && wanted.length === length) return [{ first, last: first + length - 1, bytes: envelope }];
   const split: EnvelopePart[] = [];
   for (let at = 0; at < wanted.length;) {
     const from = wanted[at] ?? 0;
-    let to = from;
-    while (wanted[at + 1] === to + 1) {
-      at += 1;
-      to += 1;
+    const messages: Uint8Array[] = [];
+    for (; wanted[at] === from + messages.length; at += 1) {
+      messages.push(messageAt(envelope, parts, from + messages.length));
     }
-    at += 1;
     const firstSequence = BigInt(first + from);
     const others = split.length === 0 ? {} : { closingNote: undefined, losses: [] };
-    const bytes = encodeEnvelope({ ...head, ...others, firstSequence }, messages.slice(from, to + 1));
-    split.push({ first: first + from, last: first + to, bytes });
+    const bytes = encodeEnvelope({ ...head, ...others, firstSequence }, messages);
+    split.push({ first: first + from, last: first + (from + messages.length - 1), bytes });
   }
   if (split.length === 0 && (head.closingNote !== undefined || head.losses.length > 0)) {
     split.push({ first: 0, last: -1, bytes: Envelope.encode({ ...head, firstSequence: 0n }).finish() });

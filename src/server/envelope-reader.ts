@@ -2,7 +2,7 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 
 import { reasonOf } from "../base/errors.js";
 import { Envelope } from "../model/envelope.js";
-import { messageAt, messagesIn, partsOf, type EnvelopeParts } from "../model/envelope-parts.js";
+import { messageAt, partsOf, type EnvelopeParts } from "../model/envelope-parts.js";
 import { MonitoringMessage } from "../model/messages.js";
 import type { Interval } from "./ledger.js";
 import { longestName, type Context, type Facts } from "./rows/facts.js";
@@ -72,9 +72,11 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
       return { invalid: `${field} may have ${String(longestName)} characters, got ${String(length)}` };
     }
   }
+  const { starts, ends } = parts;
+  const { length } = starts;
   const first = Number(envelope.firstSequence);
-  const last = first + (parts.length - 1); // grouped so, exact up to 2^53
-  if (parts.length > 0 && (first < 1 || last > Number.MAX_SAFE_INTEGER)) {
+  const last = first + (length - 1); // grouped so, exact up to 2^53
+  if (length > 0 && (first < 1 || last > Number.MAX_SAFE_INTEGER)) {
     return { invalid: `first_sequence must be from 1 to 2^53 - 1, got ${String(envelope.firstSequence)}` };
   }
   const lastSequence = closingNote === undefined ? undefined : Number(closingNote.lastSequence);
@@ -98,16 +100,16 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
   }
   const context = { runId: envelope.runId, hostname: envelope.hostname };
   const samples = new SampleReader(bytes);
-  const { bounds } = parts;
+  const bytesOf = (index: number): Uint8Array => messageAt(bytes, parts, index);
   let messages: DecodedMessage[] | undefined;
   return {
     senderId,
     context,
     utcOffsetSeconds: envelope.utcOffsetSeconds,
-    sequences: parts.length === 0 ? undefined : { first, last },
-    length: parts.length,
+    sequences: length === 0 ? undefined : { first, last },
+    length,
     get messages() {
-      return (messages ??= messagesIn(bytes, parts).map(readMessage));
+      return (messages ??= starts.map((_, index) => readMessage(bytesOf(index))));
     },
     lastSequence,
     losses,
@@ -115,11 +117,11 @@ export function readEnvelope(bytes: Uint8Array): ReceivedEnvelope | { readonly i
     read: (index) => {
       const decoded = messages?.[index];
       if (decoded !== undefined) return decoded;
-      const sample = samples.read(bounds[2 * index] ?? 0, bounds[2 * index + 1] ?? 0, context);
-      return sample === undefined ? readMessage(messageAt(bytes, parts, index)) : { sample };
+      const sample = samples.read(starts[index] ?? 0, ends[index] ?? 0, context);
+      return sample === undefined ? readMessage(bytesOf(index)) : { sample };
     },
-    sizeOf: (index) => (bounds[2 * index + 1] ?? 0) - (bounds[2 * index] ?? 0),
-    bytesOf: (index) => messageAt(bytes, parts, index),
+    sizeOf: (index) => (ends[index] ?? 0) - (starts[index] ?? 0),
+    bytesOf,
   };
 }
 

@@ -252,25 +252,20 @@ export class GroupWriter {
 
   #storeTogether(reception: Reception, waiting: readonly Waiting[]): (string | undefined)[] {
     const { envelope, sender, now } = reception;
-    const storable: Facts[] = [];
-    const refusals = waiting.map(({ message }) => {
-      if ("unreadable" in message) return message.unreadable;
+    const said = waiting.map(({ message }) => {
       this.#senders.hearOfRun(sender, ownRunOf(message) ?? "");
-      const facts = factsIn(message, envelope.context);
-      if ("refused" in facts) return facts.refused;
-      storable.push(facts);
-      return undefined;
+      return factsIn(message, envelope.context);
     });
-    const applied = this.#tables.apply(storable);
+    const applied = this.#tables.apply(said.filter((facts): facts is Facts => !("refused" in facts)));
     let next = 0;
-    return refusals.map((refusal) => {
-      if (refusal !== undefined) return refusal;
-      const [became, at] = [applied[next], storable[next]?.at ?? now];
+    return said.map((facts) => {
+      if ("refused" in facts) return facts.refused;
+      const became = applied[next];
       next += 1;
       if (typeof became === "object") return became.refused;
       if (became === "duplicate") sender.counts.duplicateRows += 1;
-      this.#storeCounts.addTime(at);
-      const delay = now - at;
+      this.#storeCounts.addTime(facts.at);
+      const delay = now - facts.at;
       if (sender.leastDelayUs === null || delay < sender.leastDelayUs) sender.leastDelayUs = delay;
       return undefined;
     });
@@ -279,7 +274,6 @@ export class GroupWriter {
   /** Returns why a message is refused still; undefined when it is rows now. */
   #retry(rejected: KeptRejected): string | undefined {
     const message = readMessage(rejected.message);
-    if ("unreadable" in message) return message.unreadable;
     const context = { runId: rejected.runId ?? "", hostname: rejected.hostname ?? "" };
     return this.#savepoint(() => {
       const facts = factsIn(message, context);
@@ -314,10 +308,8 @@ export class GroupWriter {
 }
 
 /** What a message says, or why no table takes it. */
-function factsIn(
-  message: Exclude<ReadMessage, { readonly unreadable: string }>,
-  context: Context,
-): Facts | { readonly refused: string } {
+function factsIn(message: ReadMessage, context: Context): Facts | { readonly refused: string } {
+  if ("unreadable" in message) return { refused: message.unreadable };
   return "sample" in message ? message.sample : factsOf(message, context);
 }
 

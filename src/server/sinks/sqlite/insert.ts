@@ -1,7 +1,7 @@
 import type Database from "better-sqlite3";
 
 import type { SqlValue } from "../../rows/value.js";
-import { columnsOf } from "./schema.js";
+import { columnsOf, whereAre } from "./schema.js";
 
 export type Row = readonly SqlValue[];
 
@@ -82,23 +82,24 @@ export class AddRows {
     const columns = columnsOf(table);
     this.#put = new PutRows(db, table, columns, unlessKnown(key));
     this.#keyColumns = key.map((name) => columns.indexOf(name));
-    const where = key.map((name) => `${name} = ?`).join(" AND ");
-    this.#number = db.prepare<SqlValue[], number>(`SELECT rowid FROM "${table}" WHERE ${where}`).pluck();
+    this.#number = db
+      .prepare<SqlValue[], number>(`SELECT rowid FROM "${table}" WHERE ${whereAre(key)}`)
+      .pluck();
   }
 
-  /** Which of the rows were new. */
-  run(rows: readonly Row[]): boolean[] {
-    const isNew = Array<boolean>(rows.length).fill(true);
+  /** Returns those that were there. */
+  run(rows: readonly Row[]): Row[] {
+    const known: Row[] = [];
     this.#put.run(rows, ({ changes, lastInsertRowid }, from, to) => {
       if (changes === to - from) return;
       // New rows are numbered in turn: one that has the next number has come now.
       let number = Number(lastInsertRowid) - changes;
-      for (let index = from; index < to; index += 1) {
-        isNew[index] = changes > 0 && this.#number.get(...this.#keyOf(rows[index] ?? [])) === number + 1;
-        if (isNew[index] === true) number += 1;
+      for (const row of rows.slice(from, to)) {
+        if (changes > 0 && this.#number.get(...this.#keyOf(row)) === number + 1) number += 1;
+        else known.push(row);
       }
     });
-    return isNew;
+    return known;
   }
 
   #keyOf(row: Row): SqlValue[] {

@@ -5,6 +5,7 @@ import type Database from "better-sqlite3";
 import { faultPoint } from "../../../base/fault-points.js";
 import { nowMicros, utcText } from "../../../model/time.js";
 import type { SqlValue } from "../../rows/value.js";
+import { whereAre } from "./schema.js";
 
 /** Longest that one transaction goes on removing rows, in ms; then come its commit and a pause as long as both. So a
  *  collector on the same file waits for a fraction of a second, and has the file for half of the time. */
@@ -64,7 +65,7 @@ export class Remover {
     { key, columns = [] }: { readonly key: readonly string[]; readonly columns?: readonly string[] },
     goes: (key: readonly SqlValue[], values: readonly SqlValue[]) => GoingRow | undefined,
   ): Promise<void> {
-    const remove = this.removal(table, key.map((name) => `${name} = ?`).join(" AND "));
+    const remove = this.removal(table, whereAre(key));
     const select = (where: string) =>
       this.#db
         .prepare<SqlValue[], SqlValue[]>(

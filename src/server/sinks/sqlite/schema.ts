@@ -305,6 +305,11 @@ FROM workflow
     FROM try GROUP BY run_id) worked ON worked.run_id = workflow.run_id`,
 ];
 
+/** The condition that finds the row, or the rows, with these values of columns. */
+export function whereAre(columns: readonly string[]): string {
+  return columns.map((name) => `${name} = ?`).join(" AND ");
+}
+
 /** The columns of a table, in the order of its statement. */
 export function columnsOf(table: string): string[] {
   const ours = `CREATE TABLE IF NOT EXISTS ${table} (`;

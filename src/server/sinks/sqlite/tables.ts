@@ -6,7 +6,7 @@ import { uniqueTimes, type TimedRow } from "../../rows/unique-time.js";
 import type { SqlValue } from "../../rows/value.js";
 import { localText, nextMicrosecond, type Micros } from "../../../model/time.js";
 import { AddRows, orReplace, PutRows, unlessKnown, type Row } from "./insert.js";
-import { columnsOf } from "./schema.js";
+import { columnsOf, whereAre } from "./schema.js";
 
 /** What became of the facts of one message. */
 export type Applied = "stored" | "duplicate" | { readonly refused: string };
@@ -385,9 +385,9 @@ class Samples implements RowTable {
   }
 
   add(rows: readonly Row[]): Applied[] {
-    const isNew = this.#rows.run(rows);
-    return rows.map((row, index) => {
-      if (isNew[index] === true) return "stored";
+    const known = new Set(this.#rows.run(rows));
+    return rows.map((row) => {
+      if (!known.has(row)) return "stored";
       if (this.#stored.is(row)) return "duplicate";
       const [tryId, taskId, runId, timestamp] = row;
       const sample = `task ${String(taskId)} try ${String(tryId)} of run ${String(runId)} at ${String(timestamp)}`;
@@ -439,9 +439,10 @@ class StoredRow {
   readonly #keyLength: number;
 
   constructor(db: Database.Database, table: string, key: readonly string[]) {
-    const where = key.map((name) => `${name} = ?`).join(" AND ");
     this.#select = db
-      .prepare<SqlValue[], SqlValue[]>(`SELECT ${columnsOf(table).join(", ")} FROM ${table} WHERE ${where}`)
+      .prepare<SqlValue[], SqlValue[]>(
+        `SELECT ${columnsOf(table).join(", ")} FROM ${table} WHERE ${whereAre(key)}`,
+      )
       .raw();
     this.#keyLength = key.length;
   }
@@ -493,7 +494,7 @@ class UniqueRows implements RowTable {
     this.#runColumn = columns.indexOf("run_id");
     this.#groupColumns = group.map((name) => columns.indexOf(name));
     const key = ["run_id", ...group];
-    const where = key.map((name) => `${name} = ?`).join(" AND ");
+    const where = whereAre(key);
     this.#rows = new AddRows(db, table, [...key, "timestamp"]);
     this.#selectGroup = db
       .prepare<SqlValue[], SqlValue[]>(`SELECT ${columns.join(", ")} FROM "${table}" WHERE ${where}`)
@@ -509,18 +510,12 @@ class UniqueRows implements RowTable {
   }
 
   add(rows: readonly Row[]): Applied[] {
-    const isAlone =
-      this.#crowded.size === 0 ? () => true : (row: Row) => !this.#crowded.has(this.#nameOf(row));
-    const alone = rows.filter(isAlone);
-    const isNew = this.#rows.run(alone);
-    let next = 0;
-    return rows.map((row) => {
-      if (row === alone[next]) {
-        next += 1;
-        if (isNew[next - 1] === true) return "stored";
-      }
-      return this.#joinGroup(row) ? "stored" : "duplicate";
-    });
+    // Those of a group that is crowded already, and those that meet another row only now.
+    const joining = new Set(
+      this.#crowded.size === 0 ? [] : rows.filter((row) => this.#crowded.has(this.#nameOf(row))),
+    );
+    for (const row of this.#rows.run(rows.filter((row) => !joining.has(row)))) joining.add(row);
+    return rows.map((row) => (!joining.has(row) || this.#joinGroup(row) ? "stored" : "duplicate"));
   }
 
   /** Returns false when the row is there already. */

@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from parsl_collector._channel import import_grpc
+
+# Before a test imports gRPC itself, and with it the handling of forks, which crashes a process now and then.
+import_grpc()
+
 
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:

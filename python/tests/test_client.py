@@ -194,6 +194,38 @@ def test_a_forked_child_is_told_to_make_its_own():
         assert b"make one in the child" in os.read(read, 1000)
 
 
+FORKING = """
+import os, sys, time
+if sys.argv[1] == "first":
+    import grpc
+import parsl_collector.messages
+client = parsl_collector.Client(sys.argv[2], run_id=sys.argv[3])
+client.send(parsl_collector.messages.ResourceInfo())
+while "grpc" not in sys.modules:
+    time.sleep(0.01)
+for _ in range(200):
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def forks_of(order: str) -> str:
+    """What a process logs that imports gRPC itself `first`, or leaves it to the client, and forks while that
+    connects."""
+    command = [sys.executable, "-c", FORKING, order, free_address(), RUN]
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_ENABLE_FORK_SUPPORT"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True).stderr
+
+
+def test_grpc_handles_no_fork():
+    assert "fork" not in forks_of("later")
+
+
+def test_a_process_that_imported_grpc_first_is_told_that_it_handles_forks():
+    assert "set GRPC_ENABLE_FORK_SUPPORT=0 before the first import of grpc" in forks_of("first")
+
+
 def test_client_imports_nothing_of_parsls():
     program = "import parsl_collector as p, sys; p.Client; sys.exit('parsl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

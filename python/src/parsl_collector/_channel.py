@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from types import ModuleType
 from typing import Any
 
+from parsl_collector._log import logger_of
 from parsl_collector._pb import collector_service_pb2 as pb
 from parsl_collector._road import RoadSpec
+
+logger = logger_of(__name__)
 
 STREAM_MESSAGES = "/parsl_collector.v1.CollectorService/StreamMessages"
 SUBSCRIBE = "/parsl_collector.v1.CollectorService/Subscribe"
@@ -33,13 +37,23 @@ _OPTIONS = [
 _IMPORT_TIMEOUT_S = 10.0
 """Longest that a fork waits for gRPC to be imported; a slow shared filesystem takes seconds."""
 
+_FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
+"""gRPC's environment variable, which it reads when it is imported."""
+
 _importing = threading.Lock()
 
 
 def import_grpc() -> ModuleType:
     """gRPC, imported late: it costs 60 ms and 28 MB, which a process that sends nothing is spared."""
-    # Unset, gRPC warns at each fork, and 1 costs a second a fork. Our forked children never touch it.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # Unset, gRPC handles forks: it warns at each, and at times (1.85: about one in 8,000) crashes the process
+    # that forks while a thread is in gRPC. 1 costs a second a fork. Our forked children never touch it.
+    if "grpc" in sys.modules and _FORK_SUPPORT not in os.environ:
+        logger.warning(
+            "monitoring: gRPC was imported before parsl-collector could keep it from handling forks, so this "
+            "process may crash if it forks; set %s=0 before the first import of grpc",
+            _FORK_SUPPORT,
+        )
+    os.environ.setdefault(_FORK_SUPPORT, "0")
     with _importing:
         import grpc
 

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from "ava";
 
-import { Forwarder } from "../../src/agent/forwarder.js";
+import { Forwarder, type Gathering } from "../../src/agent/forwarder.js";
 import { CollectorError } from "../../src/base/errors.js";
 import { Envelope, type Acknowledgement } from "../../src/model/envelope.js";
 import { sendLeft } from "../../src/spool/left.js";
@@ -21,14 +21,21 @@ interface Opened {
   readonly warnings: string[];
 }
 
-function open(t: ExecutionContext, { spools = true, gatherMs = 0 } = {}): Opened {
+interface Options {
+  readonly spools?: boolean;
+  readonly gathering?: Gathering;
+}
+
+const none: Gathering = { mostMs: 0, pauseMs: 0 };
+
+function open(t: ExecutionContext, { spools = true, gathering = none }: Options = {}): Opened {
   const [upstream, clock, disk] = [new FakeRadio(), new FakeClock(), new SimulatedDisk()];
   const warnings: string[] = [];
   const forwarder = new Forwarder({
     upstream,
     clock,
     random: () => 0,
-    gatherMs,
+    gathering,
     ...(spools ? { spool: { disk, directory, mostBytesOfSender: 1024 ** 2 } } : {}),
     onWarning: ({ message }) => void warnings.push(message),
   });
@@ -79,31 +86,61 @@ test("an envelope is acknowledged when it is upstream, and not before; answers c
   t.is(opened.forwarder.unanswered, 0);
 });
 
-test("what comes within a moment of a departure departs together, and much at once", async (t) => {
-  const opened = open(t, { gatherMs: 50 });
+test("after a departure what comes departs together: in a pause, when it is time, or when it is much", async (t) => {
+  const opened = open(t, { gathering: { mostMs: 50, pauseMs: 20 } });
+  const { forwarder, clock, upstream } = opened;
   const accept = (first: number, bytes = 0): void =>
-    void outcome(opened.forwarder.accept(envelope(a, first, bytes)));
+    void outcome(forwarder.accept(envelope(a, first, bytes)));
+  const after = async (ms: number): Promise<string[]> => {
+    clock.advance(ms);
+    await settled();
+    return sent(opened);
+  };
   accept(1);
-  await settled();
-  t.deepEqual(sent(opened), ["a1"], "after a silence at once");
-  opened.upstream.acknowledge(0);
-  opened.clock.advance(20);
+  t.deepEqual(await after(0), ["a1"], "after a silence at once");
+  upstream.acknowledge(0);
+
   accept(2);
-  opened.clock.advance(29);
+  t.deepEqual(await after(15), ["a1"]);
   accept(3);
+  t.deepEqual(await after(19), ["a1"]);
+  t.deepEqual(await after(1), ["a1", "a2", "a3"], "in a pause");
+
+  for (const first of [4, 5, 6]) {
+    accept(first);
+    t.is((await after(15)).length, 3);
+  }
+  accept(7);
+  t.is((await after(4)).length, 3);
+  t.deepEqual((await after(1)).slice(3), ["a4", "a5", "a6", "a7"], "in the midst of a stream");
+
+  accept(8);
+  accept(9, 600_000);
+  t.deepEqual((await after(0)).slice(7), ["a8", "a9"], "much");
+  clock.set(-1e6);
+  accept(10);
+  t.is((await after(0)).at(-1), "a10", "also when the clock was set back");
+});
+
+test("what comes while others wait for their turn departs after them, when it is time", async (t) => {
+  const opened = open(t, { gathering: { mostMs: 50, pauseMs: 50 } });
+  const { forwarder, upstream, clock } = opened;
+  const accept = (first: number): void => void outcome(forwarder.accept(envelope(a, first)));
+  accept(1);
+  for (let first = 2; first <= 258; first += 1) accept(first);
+  clock.advance(50);
   await settled();
-  t.deepEqual(sent(opened), ["a1"]);
-  opened.clock.advance(1);
+  t.is(sent(opened).at(-1), "a256", "no more are on their way at a time");
+
+  accept(259);
+  upstream.acknowledge(0);
+  upstream.acknowledge(0);
+  upstream.acknowledge(0);
   await settled();
-  t.deepEqual(sent(opened), ["a1", "a2", "a3"]);
-  accept(4);
-  accept(5, 100_000);
+  t.is(sent(opened).at(-1), "a258");
+  clock.advance(50);
   await settled();
-  t.deepEqual(sent(opened), ["a1", "a2", "a3", "a4", "a5"]);
-  opened.clock.set(-1e6);
-  accept(6);
-  await settled();
-  t.is(sent(opened).at(-1), "a6", "also when the clock was set back");
+  t.is(sent(opened).at(-1), "a259");
 });
 
 test("no more than 256 are on their way", async (t) => {

@@ -30,6 +30,7 @@ from parsl_collector._collector_process import CollectorCommand, CollectorProces
 from parsl_collector._encode import encode, unreadable, unreadable_text
 from parsl_collector._filesystem_road import files_in
 from parsl_collector._log import logger_of
+from parsl_collector._outbox import Gathering
 from parsl_collector._queue import Unreadable, messages_in
 from parsl_collector._road import RoadSpec
 from parsl_collector._sender import MessageSender
@@ -42,10 +43,10 @@ HEALTH_INTERVAL_S = 5.0
 HEARTBEAT_S = 30.0
 """Silence after which the collector is told that the run goes on: after 90 s it would take it for lost."""
 
-_GATHER_S = 0.25
-"""Least time between two of the drain's envelopes, in seconds. A transaction costs the collector 1.5 to 3 ms
-of CPU beside its rows while the run is young, on the cores of the tasks. The end of a run does not wait for
-it."""
+_GATHERING = Gathering(most_s=1.0, pause_s=0.25, messages=10_000, size=1024 * 1024)
+"""A transaction costs the collector 1.5 to 3 ms of CPU beside its rows while the run is young, on the cores
+of the tasks. So a burst of tasks comes first, for a second at most, as at an agent (`src/agent/agent.ts`).
+The end of a run does not wait for it."""
 
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""
@@ -179,7 +180,7 @@ class _Drain:
         self._settings = settings
         self._way = way
         # No hostname: what is drained was said by many hosts, and one that is missing is not this one.
-        self._sender = MessageSender([way], heartbeat=HEARTBEAT_S, gather=_GATHER_S, spool=settings.spool)
+        self._sender = MessageSender([way], heartbeat=HEARTBEAT_S, gathering=_GATHERING, spool=settings.spool)
         self._read_at = time.monotonic()
         self._ended, self._end = ended, end
         self._patience: float | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter, deque
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -24,9 +25,24 @@ logger = logger_of(__name__)
 MOST_MESSAGES = 500
 MOST_ENVELOPE_BYTES = 256 * 1024
 GATHER_S = 0.1
-"""Least time between two envelopes, in seconds, unless one is full, where the sender says no other. A message
-after a silence goes at once. An envelope costs about 1 ms of CPU where gRPC for Python sends it, and a
-transaction at the collector."""
+"""Least time between two envelopes, in seconds, where the sender says no other. An envelope costs about 1 ms
+of CPU where gRPC for Python sends it, and a transaction at the collector."""
+
+
+class Gathering(NamedTuple):
+    """When messages are put into envelopes: at once when none was for `most_s`, and else together, when none
+    has come for `pause_s`, or after `most_s` all the same, or when they are `messages` or `size`."""
+
+    most_s: float = GATHER_S
+    pause_s: float = GATHER_S
+    messages: int = MOST_MESSAGES
+    size: int = MOST_ENVELOPE_BYTES
+    """Bytes."""
+
+
+GATHERING = Gathering()
+"""Of a sender that says no other."""
+
 
 _MOST_REASONS = 20
 """Different reasons of rejections that are logged; the collector's table has them all."""
@@ -77,7 +93,7 @@ class Outbox:
         buffer_bytes: int,
         heartbeat: float | None,
         spool: Spool | None,
-        gather_s: float,
+        gathering: Gathering,
     ) -> None:
         self._where = where
         """The collector, for a person."""
@@ -86,16 +102,19 @@ class Outbox:
         self._buffer_bytes = buffer_bytes
         self._heartbeat = heartbeat
         self._spool = spool
-        self._gather_s = gather_s
+        self._gathering = gathering
         self._waiting: deque[Encoded | Counter[str]] = deque()
         """Without numbers yet. A Counter stands for messages that were given up, by kind."""
         self._waiting_bytes = 0
+        self._leaving = 0
+        """Of those that wait, the first ones, whose time has come."""
         self._unsent: deque[Outgoing] = deque()
         self._in_flight: deque[Outgoing] = deque()
         self._untold: list[Loss] = []
         self._buffered_bytes = 0
         self._next_sequence = 1
         self._sent_at = 0.0
+        self._came_at = 0.0
         self._has_note = False
         """Whether the closing note is made."""
         self._reasons: set[str] = set()
@@ -129,6 +148,7 @@ class Outbox:
         size = len(message.data)
         self._waiting.append(message)
         self._waiting_bytes += size
+        self._came_at = time.monotonic()
         self._buffered_bytes += size
         if message.run_id:
             self.run_id = message.run_id
@@ -287,8 +307,8 @@ class Outbox:
         is_awaiting = waits and bool(self._in_flight)
         if self._waiting:
             if self._is_full() or self.is_closing or not (is_awaiting or self._gathering_s(waits)):
-                return self._cut()
-            return None
+                self._leaving = len(self._waiting)
+            return self._cut() if self._leaving > 0 else None
         if self._untold and not is_awaiting:
             return Outgoing(self._head().SerializeToString())
         if self.is_closing and not is_awaiting and not self._has_note:
@@ -309,11 +329,13 @@ class Outbox:
         """Seconds until what waits is to be sent; None when an event decides that, or when it is now."""
         if self.flushing or (waits and self._in_flight) or not self._waiting:
             return None
-        left = self._sent_at + self._gather_s - time.monotonic()
+        times = self._sent_at + self._gathering.most_s, self._came_at + self._gathering.pause_s
+        left = min(times) - time.monotonic()
         return left if left > 0 else None
 
     def _is_full(self) -> bool:
-        return len(self._waiting) >= MOST_MESSAGES or self._waiting_bytes >= MOST_ENVELOPE_BYTES
+        most = self._gathering
+        return len(self._waiting) >= most.messages or self._waiting_bytes >= most.size
 
     def _number_lost(self) -> None:
         while self._waiting and isinstance(self._waiting[0], Counter):
@@ -341,6 +363,7 @@ class Outbox:
             size += len(message.data)
             self._waiting.popleft()
         self._waiting_bytes -= size
+        self._leaving = max(0, min(self._leaving - len(parts), len(self._waiting)))
         first = self._next_sequence
         self._next_sequence += len(parts)
         self._sent_at = time.monotonic()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from parsl_collector._adopt import Adoption
 from parsl_collector._encode import Encoded
 from parsl_collector._link import FALLBACK_AFTER_S, Flow, Link, Route
-from parsl_collector._outbox import GATHER_S, Outbox
+from parsl_collector._outbox import GATHERING, Gathering, Outbox
 from parsl_collector._pb import envelope_pb2 as pb
 from parsl_collector._road import GRPC, RoadSpec
 from parsl_collector._roads import as_specs, openers_of
@@ -47,8 +47,8 @@ class MessageSender:
 
     `hostname` is said for all messages that name none, so it is for a sender whose messages are of its own
     host; one that relays those of others says none. After `heartbeat` seconds of silence (None: never) it
-    lets itself be heard of all the same: a run of which nothing is heard for 90 s is taken for lost. Between
-    two envelopes are `gather` seconds at least, but where one is full or somebody waits.
+    lets itself be heard of all the same: a run of which nothing is heard for 90 s is taken for lost.
+    `gathering` says when messages go, where nobody waits for them.
 
     `spool` is a directory for what nobody takes, `spool_bytes` at most (None: all stays in memory). It is
     made when it is first needed. What dead senders of this host left there is sent too, under their own
@@ -65,7 +65,7 @@ class MessageSender:
         hostname: str = "",
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         heartbeat: float | None = None,
-        gather: float = GATHER_S,
+        gathering: Gathering = GATHERING,
         spool: str | None = None,
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
         fallback_after: float = FALLBACK_AFTER_S,
@@ -92,7 +92,7 @@ class MessageSender:
             buffer_bytes=buffer_bytes,
             heartbeat=heartbeat,
             spool=self._spool,
-            gather_s=gather,
+            gathering=gathering,
         )
         self._is_stopped = False
         first = [] if agent is None else [agent]

@@ -15,7 +15,7 @@ export const defaultGroupBytes = 2 * 1024 * 1024;
 
 /** Bytes of waiting envelopes at which receivers are asked to stop reading, and at which they may go on.
  *  100 senders of one address at full speed are held up before, by their share: with the writer blocked the collector
- *  takes 130 MiB, and 190 to 230 when it goes on. */
+ *  takes 125 MiB, and 180 to 210 when it goes on. */
 export const defaultHighWaterBytes = 16 * 1024 * 1024;
 export const defaultLowWaterBytes = 8 * 1024 * 1024;
 

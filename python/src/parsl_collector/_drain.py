@@ -43,10 +43,10 @@ HEALTH_INTERVAL_S = 5.0
 HEARTBEAT_S = 30.0
 """Silence after which the collector is told that the run goes on: after 90 s it would take it for lost."""
 
-_GATHERING = Gathering(most_s=1.0, pause_s=0.25, messages=10_000, size=1024 * 1024)
+_GATHERING = Gathering(most_s=0.75, pause_s=0.25, messages=10_000, size=1024 * 1024)
 """A transaction costs the collector 1.5 to 3 ms of CPU beside its rows while the run is young, on the cores
-of the tasks. So a burst of tasks comes first, for a second at most, as at an agent (`src/agent/agent.ts`).
-The end of a run does not wait for it."""
+of the tasks. So a burst of tasks comes first, as at an agent (`src/agent/agent.ts`), and a row is still seen
+within a second. The end of a run does not wait for it."""
 
 ORPHAN_TIMEOUT_S = 10.0
 """Longest that the drain lives on when the submit process is gone."""

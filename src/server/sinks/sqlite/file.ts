@@ -80,6 +80,8 @@ export function prepareFile(
   const journalMode = String(db.pragma(`journal_mode = ${wanted}`, { simple: true }));
   // Pages. At 1,000, the default, the pages that each group changes are written back and synchronised twice as often.
   db.pragma("wal_autocheckpoint = 4000");
+  // KiB; better-sqlite3's own is twice that, for which the collector takes 8 MiB more at full speed.
+  db.pragma("cache_size = -8000");
   db.pragma(`synchronous = ${options.durability === "full" ? "FULL" : "NORMAL"}`);
   // As Parsl has it: a status may come before its workflow.
   db.pragma("foreign_keys = OFF");

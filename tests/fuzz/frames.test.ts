@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 
@@ -74,12 +73,12 @@ test("a socket to which anything was written goes on serving", async (t) => {
   t.teardown(() => receiver[Symbol.asyncDispose]());
 
   for (let n = 0; n < 300; n += 1) {
-    const socket = createConnection({ path })
-      .on("error", () => undefined)
-      .resume();
+    const socket = createConnection({ path }).resume();
+    socket.on("error", () => undefined); // the receiver may close it before all is written
+    const closed = new Promise((resolve) => socket.once("close", resolve));
     const sound = Buffer.concat(frameOf(frameKinds.envelope, source.next()));
     socket.end(dice() < 0.3 ? randomBytes(dice, rolled(dice, 1_000)) : mutated(sound, dice));
-    await within("the end of a connection", once(socket, "close"));
+    await within("the end of a connection", closed);
   }
 
   await using sender = openUnixSender(path);

@@ -106,13 +106,13 @@ class Outbox:
         self._waiting: deque[Encoded | Counter[str]] = deque()
         """Without numbers yet. A Counter stands for messages that were given up, by kind."""
         self._waiting_bytes = 0
-        self._leaving = 0
-        """Of those that wait, the first ones, whose time has come."""
         self._unsent: deque[Outgoing] = deque()
         self._in_flight: deque[Outgoing] = deque()
         self._untold: list[Loss] = []
         self._buffered_bytes = 0
         self._next_sequence = 1
+        self._due = 0
+        """Sequence that the last message whose time has come gets."""
         self._sent_at = 0.0
         self._came_at = 0.0
         self._has_note = False
@@ -307,8 +307,8 @@ class Outbox:
         is_awaiting = waits and bool(self._in_flight)
         if self._waiting:
             if self._is_full() or self.is_closing or not (is_awaiting or self._gathering_s(waits)):
-                self._leaving = len(self._waiting)
-            return self._cut() if self._leaving > 0 else None
+                self._due = self.given
+            return self._cut() if self._next_sequence <= self._due else None
         if self._untold and not is_awaiting:
             return Outgoing(self._head().SerializeToString())
         if self.is_closing and not is_awaiting and not self._has_note:
@@ -363,7 +363,6 @@ class Outbox:
             size += len(message.data)
             self._waiting.popleft()
         self._waiting_bytes -= size
-        self._leaving = max(0, min(self._leaving - len(parts), len(self._waiting)))
         first = self._next_sequence
         self._next_sequence += len(parts)
         self._sent_at = time.monotonic()

@@ -103,6 +103,19 @@ PAUSE_S = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def adopt_orphans():
+    """Makes processes of this one's children its own when their parent ends, as those of a block, which Parsl
+    starts with nohup, and of the agent: whoever reaps them is who is charged with their CPU."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap():
+    """Those that have ended. There may be others, which end later."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
 def cpu_seconds():
     """What each part of this program has used so far."""
     used = collections.Counter()
@@ -120,8 +133,7 @@ def cpu_seconds():
 
 def program(way, options):
     """Runs in a process of its own; prints the seconds of the tasks."""
-    # The agent's parent ends at once; so it becomes a child of this process, and is counted.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()  # so cpu_seconds finds them
     make_hub, make_radio = WAYS[way]
     with tempfile.TemporaryDirectory() as directory:
         hub = make_hub and make_hub(
@@ -194,6 +206,7 @@ def main():
     if options.way is not None:
         program(options.way, options)
         return
+    adopt_orphans()  # what a program leaves behind is not for others to be charged with
     ways = list(WAYS) if options.with_parsl else ["off", "floor", "ours"]
     multiples = {way: [] for way in ways}
     later = {way: [] for way in ways if way != "parsl"}
@@ -216,6 +229,7 @@ def main():
                 stderr=subprocess.DEVNULL,
                 check=True,
             )
+            reap()
             found = json.loads(said.stdout.splitlines()[-1])
             seconds[way] = found["seconds"]
             for part, ms in found["cpu_ms"].items():

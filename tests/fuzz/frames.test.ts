@@ -1,4 +1,3 @@
-import { createConnection } from "node:net";
 import { join } from "node:path";
 
 import test from "ava";
@@ -13,8 +12,8 @@ import { sample } from "../support/builders.js";
 import { envelopeOf } from "../support/encoded.js";
 import { EnvelopeInbox } from "../support/envelope-inbox.js";
 import { diceOf } from "../support/dice.js";
+import { throwAt } from "../support/raw-connection.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
-import { within } from "../support/wait.js";
 import { budget, inputs, seed } from "./budget.js";
 import { EnvelopeSource } from "./envelopes.js";
 import { mutated, randomBytes, rolled } from "./mutations.js";
@@ -73,12 +72,11 @@ test("a socket to which anything was written goes on serving", async (t) => {
   t.teardown(() => receiver[Symbol.asyncDispose]());
 
   for (let n = 0; n < 300; n += 1) {
-    const socket = createConnection({ path }).resume();
-    socket.on("error", () => undefined); // the receiver may close it before all is written
-    const closed = new Promise((resolve) => socket.once("close", resolve));
     const sound = Buffer.concat(frameOf(frameKinds.envelope, source.next()));
-    socket.end(dice() < 0.3 ? randomBytes(dice, rolled(dice, 1_000)) : mutated(sound, dice));
-    await within("the end of a connection", closed);
+    await throwAt(
+      `unix:${path}`,
+      dice() < 0.3 ? randomBytes(dice, rolled(dice, 1_000)) : mutated(sound, dice),
+    );
   }
 
   await using sender = openUnixSender(path);

@@ -1,21 +1,21 @@
-import { once } from "node:events";
 import { connect as connectHttp2, constants } from "node:http2";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 
 import { within } from "./wait.js";
 
 /** What every HTTP/2 client says first. */
 export const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/** Writes bytes to the collector's port, and waits until it has closed the connection or has had a turn to
- *  read them all. */
+/** Writes bytes to a port, as "127.0.0.1:41235", or to a socket, as "unix:/tmp/socket", and waits until who listens there
+ *  has closed the connection or has had a turn to read them all. */
 export async function throwAt(address: string, bytes: Uint8Array): Promise<void> {
   const [host = "", port = ""] = address.split(":");
-  const socket: Socket = connect({ host, port: Number(port) });
-  socket.on("error", () => undefined); // a reset is a fair answer
+  const socket = connect(host === "unix" ? { path: port } : { host, port: Number(port) });
+  socket.on("error", () => undefined); // a reset is a fair answer, and events.once would reject at it
+  const closed = new Promise((resolve) => socket.once("close", resolve));
   socket.resume();
   socket.end(bytes);
-  await within("the end of a connection", once(socket, "close"));
+  await within("the end of a connection", closed);
 }
 
 /** Calls SendMessages with a body and headers of the caller's choice, as no gRPC library would let one, and
